@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench import boot_clock, boot_others, boot_programs, tables
+from bench import boot_clock, boot_near, boot_others, boot_programs, tables
 from bench.boot_clock import THINK_S
 from bench.boot_programs import Start
 from bench.loops import run
@@ -195,6 +195,16 @@ def _main_others(given: argparse.Namespace) -> int:
     return 0
 
 
+def _main_near(given: argparse.Namespace, starts: Sequence[Recording]) -> int:
+    options = boot_near.Options(given.near, boot_programs.CARD_TIME_MS)
+    rows: list[dict[str, Cell]] = []
+    for start in starts:
+        rows += run(boot_near.measure(start.name, start.profile, start.path, options))
+    tables.show("Start of a modem next to its card, card at 3 ms a command, with answers ahead and without", rows)
+    tables.save(given.json, {"machine": tables.machine(), "rows": rows})
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench boot", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -210,6 +220,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--others", type=int, metavar="N", help="measure instead what N other sessions of the bank notice"
+    )
+    parser.add_argument(
+        "--near", type=int, metavar="N", help="measure instead N starts next to the card with, and N without"
     )
     parser.add_argument("--rounds", type=int, default=3, help="pairs of windows for --others (default: 3)")
     parser.add_argument(
@@ -230,6 +243,8 @@ def main(arguments: Sequence[str]) -> int:
         starts = [read_start(options.trace)]
     else:
         starts = [read_start(reference("traces", f"{name}-boot.jsonl"), name) for name in TRACES]
+    if options.near is not None:
+        return _main_near(options, starts)
     table = [row for start in starts for row in simulated(start, options.rtt or ROUND_TRIPS_MS)]
     tables.show("Start of a modem far from its card, card at 3 ms a command, simulated clock", table)
     lossy = [

@@ -18,6 +18,7 @@ from typing import Final
 
 from bench import tables
 from bench.tables import Cell
+from tests.doubles.programs import TIED_TO_US
 
 _READY_S: Final = 60.0
 _NOWHERE: Final = "127.0.0.1:9"
@@ -40,7 +41,7 @@ SERVICES: Final[dict[str, list[str]]] = {
 
 def _until_end(argv: Sequence[str], home: Path) -> float:
     """Seconds of the processor for a command that ends. Raises CalledProcessError."""
-    process = subprocess.Popen(argv, env=_environment(home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = started(argv, _environment(home))
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -56,13 +57,18 @@ def _until_ready(argv: Sequence[str], home: Path) -> float:
         manager.bind(str(path))
         manager.settimeout(_READY_S)
         environment = _environment(home) | {"NOTIFY_SOCKET": str(path)}
-        with subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        with started(argv, environment) as process:
             try:
                 while manager.recv(4096) != b"READY=1":
                     pass
                 return processor_s(process.pid)
             finally:
                 process.terminate()
+
+
+def started(argv: Sequence[str], environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    """A program that ends with this one, even if this one is killed; what ties it to this one counts for each."""
+    return subprocess.Popen([*TIED_TO_US, *argv], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def processor_s(pid: int) -> float:

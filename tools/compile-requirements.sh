@@ -25,7 +25,7 @@ compile() {
 }
 
 compile demo "$@" --extra sim --extra server --group build
-compile check "$@" --extra sim --extra server --extra pki --extra usb --extra fast --extra top \
+compile check "$@" --extra sim --extra server --extra pki --extra usb --extra fast --extra top --extra otel \
     --group build --group lint --group test --constraint requirements/demo.txt
 # pyscard needs nothing else, so the base dependencies are left out of this file.
 echo requirements/native.txt

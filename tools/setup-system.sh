@@ -55,6 +55,29 @@ look() {
 }
 
 look
+# Debian has promtool only in a package that starts a Prometheus. One file of that package is enough, beside python.
+has_promtool() { has promtool || [ -x .venv/bin/promtool ]; }
+
+download_prometheus() { (cd "$1" && apt-get -qq download prometheus >/dev/null 2>said); }
+
+fetch_promtool() {
+    local folder status=0
+    folder=$(mktemp -d)
+    chmod 755 "$folder"
+    echo "setup: fetching promtool (judges our alert rules) out of the package prometheus, 19 MB"
+    if download_prometheus "$folder" || { apt-get -qq update >/dev/null 2>&1 && download_prometheus "$folder"; }; then
+        mkdir -p .venv/bin
+        dpkg-deb --fsys-tarfile "$folder"/prometheus_*.deb | tar -xOf - ./usr/bin/promtool >"$folder/promtool"
+        install "$folder/promtool" .venv/bin/promtool || status=1
+    else
+        cat "$folder/said" >&2
+        status=1
+    fi
+    rm -rf "$folder"
+    return $status
+}
+
+look
 if [ ${#packages[@]} -gt 0 ]; then
     printf 'setup: missing: %s\n' "${things[@]}"
     tools/apt-install.sh "what make test needs" "${packages[@]}"
@@ -63,4 +86,8 @@ if [ ${#packages[@]} -gt 0 ]; then
         printf 'setup: still missing after the installation: %s\n' "${things[@]}" >&2
         exit 1
     fi
+fi
+if ! has_promtool >/dev/null && ! fetch_promtool; then
+    echo "setup: promtool is missing. Put it on the PATH, or into .venv/bin; it is a part of Prometheus." >&2
+    exit 1
 fi

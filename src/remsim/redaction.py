@@ -2,7 +2,8 @@
 """What is secret in which command and answer. The one place that knows: logs, GSMTAP and the shell's history ask here.
 
 Never shown: PIN and PUK values, input and output of AUTHENTICATE, keys (in files and on their way to the card), what
-passes in toolkit commands, and whatever belongs to a command that is malformed or of a kind that is not known here.
+passes in toolkit commands, files with short messages, numbers, names and places (``card.private_files`` has the list),
+and whatever belongs to a command that is malformed or of a kind that is not known here.
 Shown in part: IMSI and ICCID, enough to tell networks and cards apart. What was read from a file that nobody knows is
 not shown at all. Sources: 3GPP TS 31.102, clauses 4 and 7; ETSI TS 102 221, clause 11; ETSI TS 102 223, clause 6;
 GlobalPlatform Card Specification, clause 11.
@@ -13,14 +14,15 @@ that were not made to be shown, such as those of exceptions, ``scrub`` takes out
 """
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Self
 
 from remsim.card.atr import mend_atr
 from remsim.card.class_byte import class_byte
+from remsim.card.private_files import is_private
 from remsim.card.selection import Path, SelectionTracker, Step, is_success
 from remsim.card.tpdu import HEADER_LENGTH, is_well_formed, tpdu_of_apdu
+from remsim.core.values import dataclass
 
 FILL: Final = 0xFF
 HIDDEN_TEXT: Final = "**"
@@ -45,15 +47,7 @@ _LONG_TAG: Final = 0x7F
 #: A command of T=0 has no more than 255 bytes of data, an answer 256.
 _MAX_LENGTH_BYTES: Final = 2
 
-#: Files with keys: Keys, KeysPS, Kc, KcGPRS, EPSNSC, 5GS3GPPNSC, 5GSN3GPPNSC, 5GAUTHKEYS, GBABP, MSK, MUK, WRI.
-_KEY_FILES: Final = frozenset(
-    {0x6F08, 0x6F09, 0x6F20, 0x4F20, 0x6F52, 0x4F52, 0x6FE4, 0x4F03, 0x4F04, 0x4F05, 0x6FD6, 0x6FD7, 0x6FD8, 0x4F46}
-)
-_IMSI, _ICCID = 0x6F07, 0x2FE2
-#: Other identities of the subscriber: IMPI and IMPU of an ISIM, SUPI_NAI, the pseudonym for WLAN, the telephone number,
-#: and the two IMSIs of a CSIM.
-_OTHER_IDENTITIES: Final = frozenset({0x6F02, 0x6F04, 0x4F09, 0x4F41, 0x6F40, 0x6F22, 0x6F23})
-
+_ICCID, _IMSI = 0x2FE2, 0x6F07
 #: Which bytes of the file may be seen. IMSI: length, then five digits; its last byte, two digits. ICCID: six digits;
 #: its last two bytes.
 _VISIBLE: Final[dict[Step, frozenset[int]]] = {_IMSI: frozenset({0, 1, 2, 3, 8}), _ICCID: frozenset({0, 1, 2, 8, 9})}
@@ -262,10 +256,9 @@ def _shorten(number: str, first: int, last: int) -> str:
 def _secrecy(path: Path | None) -> Secrecy:
     if path is None:
         return Secrecy.SECRET
-    file = path[-1]
-    if file in _KEY_FILES or file in _OTHER_IDENTITIES:
+    if is_private(path):
         return Secrecy.SECRET
-    return Secrecy.PARTLY if file in _VISIBLE else Secrecy.OPEN
+    return Secrecy.PARTLY if path[-1] in _VISIBLE else Secrecy.OPEN
 
 
 def _hidden_part(tpdu: bytes, path: Path | None, start: int, end: int) -> frozenset[int]:

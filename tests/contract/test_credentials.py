@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a host keeps: complete or refused, never half replaced, and revocations that are not taken back."""
 
+import shlex
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from remsim.cli.main import main
 from remsim.core.errors import RemsimError
-from remsim.core.identity import Identity
+from remsim.core.identity import Identity, Role
 from remsim.net.tls.contexts import TlsContexts, TlsSetupError
 from remsim.pki import files, signing
 from remsim.pki.credentials import MAX_LIST_AGE, Credentials, ReceivedCertificate, is_list_too_old, renewal_due
@@ -275,6 +277,26 @@ def test_files_of_different_authorities_are_noticed_at_start(
     files.write_public(bank.authority_file, foreign.authority())
     with pytest.raises(CertificateError, match=r"the certificate in .* is not of the authority"):
         bank.check_origin()
+
+
+@pytest.mark.parametrize("file", ["identity.pem", "authority.pem"])
+def test_server_with_a_broken_file_is_told_what_mends_it_on_its_own_host(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str
+) -> None:
+    """It cannot enrol at itself, least of all before it has started."""
+    state = tmp_path / "state of the server"
+    assert main(["server", "init", "--state", str(state)]) == 0
+    own = Credentials(state / "tls")
+    (own.directory / file).write_bytes(b"-----BEGIN CERTIFICATE-----\n")
+    with pytest.raises(RemsimError, match=file) as caught:
+        TlsContexts(own)
+    remedy = caught.value.hint.partition(": ")[2].partition("; or ")[0]
+    first, second = remedy.split(" && ")
+    assert shlex.split(first) == ["rm", str(own.pair_file)]
+    own.pair_file.unlink()
+    assert main(shlex.split(second)[1:]) == 0
+    assert TlsContexts(own).identity.role is Role.SERVER
+    assert "enrol" not in caught.value.hint
 
 
 def test_certificate_that_begins_later_is_renewed_at_once(ca: CertificateWorld) -> None:

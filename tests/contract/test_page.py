@@ -9,11 +9,14 @@ import httpx2
 import pytest
 
 from remsim.config import ServerConfig
+from remsim.core.limits import LimitName
+from remsim.server.api import limits
 from remsim.server.core.page_sessions import SESSION_S, proof_of
 from remsim.server.core.tokens import FAILURES_ALLOWED, Scope, TokenRole
 from remsim.server.service import ServerService
 from remsim.server.store.page_files import PageFiles, login_link
 from remsim.server.store.tokens import create_token
+from tests.doubles.reaching import reaches
 from tests.doubles.server_rig import connect_bank, rest_client, running_server
 
 HTML = {"Accept": "text/html"}
@@ -54,9 +57,13 @@ async def test_session_may_do_what_its_token_may_if_it_proves_itself(service: Se
             assert (refused.status_code, refused.json()["code"]) == (403, "no_proof")
         headers = {"X-Remsim-Proof": proof_of(cookie_of(rest))}
         assert (await rest.put(MAPPING, json={"card": "B1:0"}, headers=headers)).status_code == 201
-        # The page itself carries it.
-        assert proof_of(cookie_of(rest)) in (await rest.get("/")).text
-        assert cookie_of(rest) not in (await rest.get("/")).text
+        # The page itself carries it, masked: its text is another one each time.
+        first, second = [(await rest.get("/")).text.split('name="proof" content="')[1].split('"')[0] for _ in range(2)]
+        assert first != second
+        assert (await rest.delete(MAPPING, headers={"X-Remsim-Proof": first})).status_code == 204
+        text = (await rest.get("/")).text
+        assert proof_of(cookie_of(rest)) not in text
+        assert cookie_of(rest) not in text
 
 
 async def test_viewer_writes_nothing_by_a_session_either(service: ServerService, tmp_path: Path) -> None:
@@ -163,6 +170,55 @@ async def test_browsers_are_told_to_be_strict(service: ServerService, tmp_path: 
             assert answer.headers["referrer-policy"] == "same-origin"
 
 
+async def test_refusals_are_pages_with_a_way_on_for_people_and_json_for_programs(
+    service: ServerService, tmp_path: Path
+) -> None:
+    viewer = {"Authorization": f"Bearer {await make(tmp_path, TokenRole.VIEWER)}"}
+    async with rest_client(service, over_socket=True) as rest:
+        for path, status, text in (
+            ("/nowhere", 404, "There is no GET /nowhere."),
+            ("/slots/B9:9", 404, "There is no B9:9."),
+            ("/slots/nonsense", 404, "There is no"),
+            ("/access", 403, "admin"),
+        ):
+            shown = await rest.get(path, headers={**viewer, **HTML})
+            assert shown.status_code == status, path
+            assert shown.headers["content-type"] == "text/html; charset=utf-8"
+            assert "default-src 'none'" in shown.headers["content-security-policy"]
+            assert text in shown.text
+            assert '<a class="button main" href="/">' in shown.text
+            assert "<nav" in shown.text
+            plain = await rest.get(path, headers=viewer)
+            assert plain.headers["content-type"] == "application/json"
+        # Nobody is known here: no menu, and what was said is text.
+        refused = await rest.post("/login", data={"token": "x"}, headers={**HTML, "Sec-Fetch-Site": "cross-site"})
+        assert refused.status_code == 403
+        assert "sent by another site" in refused.text
+        assert "<nav" not in refused.text
+        script = await rest.get("/<script>alert(1)</script>", headers={**viewer, **HTML})
+        assert "<script>alert" not in script.text
+        # REST stays as it is, whatever it is asked for.
+        problem = await rest.get("/api/v2/banks/9", headers={**viewer, **HTML})
+        assert problem.headers["content-type"] == "application/problem+json"
+
+
+async def test_html_is_compressed_and_nothing_else_that_is_told(service: ServerService, tmp_path: Path) -> None:
+    headers = {"Authorization": f"Bearer {await make(tmp_path)}", **HTML}
+    async with rest_client(service, over_socket=True) as rest, await connect_bank(service, 1, 400):
+        shown = await rest.get("/", headers=headers)
+        assert shown.headers["content-encoding"] == "gzip"
+        assert "accept-encoding" in shown.headers["vary"].lower()
+        assert 'id="s1-399"' in shown.text
+        plain = await rest.get("/", headers={**headers, "Accept-Encoding": "identity"})
+        assert "content-encoding" not in plain.headers
+        assert int(plain.headers["content-length"]) > 5 * int(shown.headers["content-length"])
+        # Its answers may hold secrets beside what a caller has written.
+        answer = await rest.get("/api/v2/banks", headers=headers)
+        assert "content-encoding" not in answer.headers
+        async with rest.stream("GET", "/page/stream", headers=headers | STREAM) as stream:
+            assert "content-encoding" not in stream.headers
+
+
 async def test_files_of_the_page_are_kept_for_good_and_compressed(service: ServerService) -> None:
     async with rest_client(service, over_socket=True) as rest:
         page = (await rest.get("/login", headers=HTML)).text
@@ -227,6 +283,24 @@ async def test_limited_token_gets_nothing_of_others_in_any_view(service: ServerS
             assert (await rest.get(f"/page/stream/{path.split('/')[2]}", headers=own | STREAM)).status_code == 404
         assert (await rest.get("/access", headers=own)).status_code == 403
         assert SESSION_S > 0
+
+
+@reaches(LimitName.PAGE_BOARDS)
+async def test_overview_that_was_looked_at_longest_ago_is_made_anew(
+    service: ServerService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_BOARDS", 1)
+    one = {"Authorization": f"Bearer {await make(tmp_path, scope=Scope(frozenset({1}), None))}"}
+    two = {"Authorization": f"Bearer {await make(tmp_path, scope=Scope(frozenset({2}), None))}"}
+    async with (
+        rest_client(service, over_socket=False) as rest,
+        await connect_bank(service, 1, 2),
+        await connect_bank(service, 2, 2),
+    ):
+        for headers, own in ((one, "B1:0"), (two, "B2:0"), (one, "B1:0")):
+            assert f'data-slot="{own}"' in (await rest.get("/", headers=headers)).text
+    assert service.app is not None
+    assert service.app.state.metrics.limits[LimitName.PAGE_BOARDS] == 2
 
 
 async def test_open_rest_has_a_page_for_this_machine_and_for_no_other_site(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 import asyncio
 import io
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -156,6 +157,22 @@ def test_code_stands_alone_on_standard_output(pki: Say, state: Path, capsys: pyt
     assert json.loads(pki("code", "client/23", "--json"))["identity"] == "client/23"
     main(["pki", "code", "bank/1", "--state", str(state)])
     assert "remsim enroll https://THIS-SERVER:9997 -, which reads the code" in capsys.readouterr().err
+
+
+def test_code_goes_to_a_new_file_that_only_its_user_can_read(pki: Say, fail: Say, tmp_path: Path) -> None:
+    pki("init", "--name", "lab")
+    path = tmp_path / "code"
+    before = os.umask(0)
+    try:
+        assert pki("code", "bank/1", "--to", str(path)) == ""
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o600
+    first = path.read_text(encoding="utf-8")
+    assert EnrolmentCode.parse(first.strip()).identity == BANK
+    assert "exists already" in fail("code", "bank/1", "--to", str(path))
+    assert path.read_text(encoding="utf-8") == first
+    assert "code" not in json.loads(pki("code", "bank/1", "--json", "--to", str(tmp_path / "other")))
 
 
 def test_directory_that_others_can_reach_is_refused_with_the_remedy(pki: Say, fail: Say, state: Path) -> None:

@@ -69,6 +69,30 @@ def test_new_server_gets_authority_certificate_and_the_token_of_an_admin(init: I
     assert token.strip() not in "\n".join(lines)
 
 
+def test_token_goes_to_a_new_file_that_only_its_user_can_read(
+    init: Init, state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "admin.token"
+    path.write_text("another's", encoding="utf-8")
+    assert f"{path} exists already" in fails(state, capsys, "--to", str(path)).splitlines()[-1]
+    # No token was made for it.
+    assert list_tokens(ServerConfig(state_dir=state)) == []
+    path.unlink()
+    before = os.umask(0)
+    try:
+        out, lines = init("--to", str(path))
+    finally:
+        os.umask(before)
+    (record,) = list_tokens(ServerConfig(state_dir=state))
+    assert out == ""
+    assert lines[4].endswith(f'use it with: REMSIM_TOKEN="$(cat {path})"')
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert token_id_of(path.read_text(encoding="utf-8").removesuffix("\n")) == record.token_id
+    # Run again, it makes none and leaves the file alone.
+    assert init("--to", str(path))[1][-1].startswith("there was a token already")
+    assert json.loads(init("--to", str(path), "--json")[0])["token"] is None
+
+
 def test_everything_is_for_this_user_only(init: Init, state: Path) -> None:
     init()
     assert [path.stat().st_mode & 0o777 for path in (state, state / "ca", state / "tls")] == [0o700] * 3

@@ -18,6 +18,7 @@ from typing import Final
 
 from remsim.ahead.bank_side import AheadSession, Guess, Trial, symbols
 from remsim.ahead.context_model import ContextModel, Cursor
+from remsim.ahead.pace import Pace
 from remsim.ahead.predictor import Context, Predictor
 from remsim.ahead.rules import judge
 from remsim.ahead.structure import Expected, Source
@@ -296,14 +297,25 @@ class Reached:
     triples: set[int] = field(default_factory=set)
 
 
+class EagerPace(Pace):
+    """Guesses at any distance."""
+
+    @property
+    def is_near(self) -> bool:
+        """Never."""
+        return False
+
+
 class WatchedSession(AheadSession):
     """Notes which rows of the table decided, and what was guessed where."""
 
-    def __init__(self, predictor: Predictor, reached: Reached) -> None:
+    def __init__(self, predictor: Predictor, reached: Reached, *, is_eager: bool = True) -> None:
+        """``is_eager``: what a hostile predictor costs is not asked. Otherwise guessing pauses as it does in use."""
         super().__init__(predictor, round_trip=0.3)
         self._reached = reached
-        # What a hostile predictor costs is not asked here.
-        self.pace.gain = 1e9
+        if is_eager:
+            self.pace = EagerPace(0.3)
+            self.pace.gain = 1e9
 
     def next_step(self) -> Guess | Trial | None:
         """As ever."""
@@ -313,7 +325,7 @@ class WatchedSession(AheadSession):
             self._reached.rows[judgement.row.name] += 1
             place = self.view.place(step.tpdu[0])
             self._reached.triples.add(hash((place.steps, self.view.fetching, step.tpdu, judgement.undo)))
-        elif step is None and not self._guessed:
+        elif step is None and not self._guessed and not self._late:
             expected = self._predictor.next(self._here.context, self.view)
             if expected is not None:
                 self._reached.rows[judge(expected.tpdu, self.view).row.name] += 1
@@ -373,7 +385,8 @@ def play(seed: int, reached: Reached, *, length: int = 40) -> None:
         predictor = SurePredictor([ContextModel([symbols(parts)])])
     else:
         predictor = RandomPredictor(commands, rng, script, 0.6 if kind == "random" else 0.0)
-    compare(make(), plain, commands, answers, WatchedSession(predictor, reached), reached, rng)
+    session = WatchedSession(predictor, reached, is_eager=seed % 4 != 0)
+    compare(make(), plain, commands, answers, session, reached, rng)
 
 
 def compare(

@@ -19,7 +19,6 @@ from typing import Final
 from remsim.ahead.bank_side import AheadSession, symbols
 from remsim.ahead.context_model import ContextModel
 from remsim.ahead.library import Library, Pair
-from remsim.ahead.pace import Pace
 from remsim.ahead.predictor import Predictor
 from remsim.bankd.core.ahead import AheadPolicy
 from remsim.uicc import Uicc
@@ -27,6 +26,7 @@ from remsim.wire.messages import rspro
 from tests.doubles.ahead_equivalence import (
     PREDICTORS,
     AnyCard,
+    EagerPace,
     PerfectPredictor,
     RandomPredictor,
     Script,
@@ -57,7 +57,7 @@ class Under(bytes):
     due: float
 
 
-class SurePace(Pace):
+class SurePace(EagerPace):
     """Guesses at any distance, and whatever it costs."""
 
     def pays(self, share: float) -> bool:

@@ -40,7 +40,7 @@ from remsim.client.core.actions import (
     SetAtr,
 )
 from remsim.client.core.coordinator import ClientCoordinator
-from remsim.client.core.notices import Notice
+from remsim.client.core.notices import Notice, NoticeKind
 from remsim.client.core.states import SlotState
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
@@ -173,9 +173,6 @@ class CutWorld:
         is_through = modem.at >= len(modem.script) and modem.awaited is None and modem.has_card
         return is_through and self.client.state is SlotState.OPERATIONAL
 
-    def _is_held(self) -> bool:
-        return self.client.state is SlotState.HOLDING
-
     def _deadlines(self) -> Iterator[float]:
         if self._timers:
             yield self._timers[0][0]
@@ -303,8 +300,6 @@ class CutWorld:
         pipe.to_client.clear()
         self.do_client(self.client.on_link_lost(pipe.link, reason, self.now))
         if self.dial.state in (DialState.CONNECTED, DialState.ESTABLISHED) and pipe is self._newest():
-            if self._is_held():
-                self.dial.on_use(self.now)
             self._do_dial(self.dial.on_failed(self.now))
 
     def _bankd_loses(self, pipe: CutPipe, reason: str) -> None:
@@ -465,6 +460,8 @@ class CutWorld:
                     self.modem.removals += 1
                 case Notice() | LogEvent():
                     self.log.append((self.now, action))
+                    if isinstance(action, Notice) and action.kind is NoticeKind.SESSION_HELD:
+                        self.dial.on_use(self.now, has_answered=action.has_answered)
                 case SelectSim() | SetAtr() | ResetModem() | Probe() | AskIdentity():
                     pass
                 case _:

@@ -54,7 +54,7 @@ class PageStage:
         self, namespace: PcscdNamespace, folder: Path, *, environment: Mapping[str, str] | None = None
     ) -> None:
         self._environment = [f"{name}={value}" for name, value in (environment or {}).items()]
-        #: What the page's reader has exported in his shell.
+        #: What the page's reader has set in his shell for all that follows.
         self._exports: list[str] = []
         self.folder = folder / "here"
         self._home = folder / "home"
@@ -102,7 +102,7 @@ class PageStage:
             if re.fullmatch(how.pattern, command.text):
                 how.instead(self, command)
                 return
-        if command.text.startswith("export "):
+        if command.text.startswith(("export ", "umask ")):
             self._exports.append(command.text)
         elif command.is_daemon:
             self.run_daemon(command)

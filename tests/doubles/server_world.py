@@ -25,6 +25,7 @@ from remsim.server.core.actions import (
     NoteOutcome,
     NoteReleased,
     NoteRemoved,
+    ParkedMapping,
     StoreChange,
     StoreClientId,
     StoreDeletion,
@@ -68,6 +69,7 @@ class Rows:
     def __init__(self) -> None:
         self.mappings: dict[int, StoredMapping] = {}
         self.removals: set[int] = set()
+        self.parked: dict[int, ParkedMapping] = {}
         self.releases: set[int] = set()
         self.addresses: dict[int, tuple[AdvertisedAddress, ...]] = {}
         self.numbers: dict[tuple[str, str], int] = {}
@@ -144,9 +146,15 @@ class Rows:
             case StoreClientId():
                 assert decision.client_id not in self.numbers.values()
                 self.numbers[decision.key] = decision.client_id
-            case StoreChange(deletion, creations, labelled):
+            case StoreChange(deletion, creations, labelled, parked, unparked):
                 if deletion is not None:
                     self.decide(deletion)
+                for number in unparked:
+                    self.parked.pop(number, None)
+                for waiting in parked:
+                    assert not self.mappings[waiting.id].is_live
+                    assert waiting.client not in {each.client for each in self.parked.values()}
+                    self.parked[waiting.id] = replace(waiting, since=self.wall)
                 for each in labelled:
                     self.decide(each)
                 return tuple(number for creation in creations for number in self.decide(creation))
@@ -184,6 +192,7 @@ class Rows:
         memory = StoredState((*live, *removals), releases, dict(self.addresses), dict(self.numbers), 1)
         labels = {subject: labels for subject, labels in self.labels.items() if labels}
         leases = tuple(self.leases[number] for number in sorted(self.leases))
+        memory = replace(memory, parked=tuple(self.parked.values()))
         memory = replace(memory, leases=leases, last_lease=self.last_lease, lent_at=dict(self.lent_at))
         return replace(memory, cards=dict(self.cards), contents=dict(self.contents), labels=labels, read_at=self.wall)
 

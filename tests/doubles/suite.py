@@ -44,15 +44,16 @@ class Suite:
         ahead: Literal["on", "off"] = "off",
         observer: ClientObserver | None = None,
         bankd: Mapping[str, object] | None = None,
+        client: Mapping[str, object] | None = None,
         reread_bankd: Callable[[], BankdConfig] | None = None,
         reread_client: Callable[[], Sequence[bool]] | None = None,
         gsmtap: HostPort | None = None,
     ) -> None:
-        """``proxy`` stands between clients and bankd. ``bankd``: more of its settings.
+        """``proxy`` stands between clients and bankd. ``bankd``, ``client``: more of their settings.
 
         ``reread_…``: as for the services.
         """
-        self._bankd_settings = dict(bankd or {})
+        self._bankd_settings, self._client_settings = dict(bankd or {}), dict(client or {})
         self._reread_bankd, self._reread_client = reread_bankd, reread_client
         self._folder = folder
         self._proxy = proxy
@@ -123,6 +124,7 @@ class Suite:
                     resume=self._resume,
                     ahead=self._ahead,
                     plaintext=True,  # type: ignore[arg-type]  # as in a file
+                    **self._client_settings,  # type: ignore[arg-type]  # as in a file
                 ),
                 emulator,
                 self._observer,

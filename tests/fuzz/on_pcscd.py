@@ -46,7 +46,10 @@ def asking(minor: int, requests: bytes) -> PcscdClient:
 
 def heard(client: PcscdClient, pieces: list[bytes]) -> tuple[list[Reply], str]:
     """The replies in these pieces, and why the client refused what came behind them ("": it did not)."""
-    replies = [reply for piece in pieces for reply in client.receive(piece)]
+    replies: list[Reply] = []
+    for piece in pieces:
+        response = client.response_in(piece)
+        replies += client.receive(piece) if response is None else [response]
     return replies, str(client.trouble or "")
 
 
@@ -68,6 +71,8 @@ def pcscd_replies(raw: bytes) -> None:
 def _plain(replies: list[Reply]) -> list[tuple[object, ...]]:
     """Replies as values that can be compared."""
     return [
-        (type(reply).__name__, *(tuple(value) if isinstance(value, ReaderTable) else value for value in reply))
+        ("response", reply)
+        if isinstance(reply, bytes)
+        else (type(reply).__name__, *(tuple(value) if isinstance(value, ReaderTable) else value for value in reply))
         for reply in replies
     ]

@@ -11,7 +11,6 @@ import pytest
 from remsim.readers.errors import ReaderUnavailableError
 from remsim.readers.pcscd import protocol
 from remsim.readers.pcscd.channel import Answer, PcscdChannel
-from remsim.readers.pcscd.client import DataReply
 
 _CARD = 0x20001
 _LONG = bytes(60_000)
@@ -67,7 +66,7 @@ async def test_requests_that_do_not_fit_into_the_socket_wait_their_turn(tmp_path
         answers = pour(channel, 6)
         assert channel.is_busy
         end.goes_on.set()
-        assert [await answer for answer in answers] == [DataReply(0, b"\x90\0")] * 6
+        assert [await answer for answer in answers] == [b"\x90\0"] * 6
         assert not channel.is_busy
 
 
@@ -77,7 +76,7 @@ async def test_end_that_never_reads_is_given_up(tmp_path: Path) -> None:
             assert isinstance(await answer, ReaderUnavailableError)
         assert not channel.is_open
         with pytest.raises(ReaderUnavailableError, match="broke"):
-            await channel.ask(channel.client.transmit(_CARD, 1, b""), DataReply)
+            await channel.ask(channel.client.transmit(_CARD, 1, b""), bytes)
 
 
 async def test_reply_that_cannot_be_ends_the_connection_with_its_reason(tmp_path: Path) -> None:

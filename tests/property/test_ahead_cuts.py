@@ -12,10 +12,9 @@ import pytest
 from remsim.ahead.bank_side import AheadSession, symbols
 from remsim.ahead.context_model import ContextModel
 from remsim.ahead.library import Library, Pair
-from remsim.ahead.pace import Pace
 from remsim.bankd.core.ahead import AheadPolicy
 from remsim.uicc import Uicc
-from tests.doubles.ahead_equivalence import SurePredictor, profile
+from tests.doubles.ahead_equivalence import EagerPace, SurePredictor, profile
 from tests.doubles.cut_parts import CountingCard, LinkFailure, code_each_message_once
 from tests.doubles.cut_world import CutWorld
 from tests.property.test_cuts import HEALING
@@ -59,7 +58,7 @@ class UiccCard(CountingCard):
         self.uicc.cold_reset()
 
 
-class SurePace(Pace):
+class SurePace(EagerPace):
     """Guesses at any distance."""
 
     def pays(self, share: float) -> bool:

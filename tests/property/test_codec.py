@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from remsim.wire import ipa
 from remsim.wire.errors import DecodeError, FrameError
-from remsim.wire.messages import ber, fast_codec
+from remsim.wire.messages import ahead_codec, ber, fast_codec
 from remsim.wire.messages.ber import Element
 from remsim.wire.messages.codec import decode_general, decode_pdu, encode_general, encode_pdu
+from remsim.wire.messages.extensions import AheadInd, AheadUsedInd
 from remsim.wire.messages.rspro import VERSION, Message, RsproPdu, UnknownMessage
 from remsim.wire.messages.schema import ALTERNATIVES, Struct
 from tests.doubles import asn1, notation, strategies, vectors
@@ -75,6 +76,19 @@ def test_short_cut_equals_the_general_codec(pdu: RsproPdu, data: st.DataObject) 
     raw = encode_pdu(pdu)
     assert raw == encode_general(pdu)
     assert fast_codec.decode(raw) == (pdu if pdu.version == VERSION else None)
+    assert decode_general(raw) == pdu
+    damaged = data.draw(strategies.mutated(raw))
+    assert decoded(damaged) == decoded_generally(damaged)
+
+
+_AHEAD = st.one_of(*(strategies.BY_CLASS[kind] for kind in (AheadInd, AheadUsedInd)))
+
+
+@given(pdu=strategies.pdus(_AHEAD), data=st.data())
+def test_short_cut_of_answers_ahead_equals_the_general_codec(pdu: RsproPdu, data: st.DataObject) -> None:
+    raw = encode_pdu(pdu)
+    assert raw == encode_general(pdu)
+    assert ahead_codec.decode(raw) == (pdu if pdu.version == VERSION else None)
     assert decode_general(raw) == pdu
     damaged = data.draw(strategies.mutated(raw))
     assert decoded(damaged) == decoded_generally(damaged)

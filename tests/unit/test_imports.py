@@ -30,10 +30,13 @@ LEVELS = {
     "logs": 3,
     "metrics": 3,
     "causes": 3,
-    "captures": 3,
+    "background": 3,
     "vpcd": 3,
     "pki": 4,
+    "captures": 4,
+    "spans": 4,
     "net": 5,
+    "outlets": 5,
     "rest": 5,
     "readers": 5,
     "emulators": 5,
@@ -63,13 +66,13 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("messages.extensions",),
         ("messages.health",),
         ("ipa", "messages.ber", "messages.revocation", "messages.rspro"),
-        ("ccm", "messages.schema", "messages.fast_codec"),
+        ("ccm", "messages.schema", "messages.fast_codec", "messages.ahead_codec"),
         ("messages.*",),
         ("link.*",),
         ("link.engine",),
     ),
     "card": (
-        ("errors", "class_byte", "filenames", "reset", "status", "service_tables"),
+        ("errors", "class_byte", "filenames", "private_files", "reset", "status", "service_tables"),
         ("apdu", "tlv", "tpdu", "atr", "instructions", "selection"),
         ("apdu_case", "t0_exchange", "atr_policy", "pps"),
         ("iccid", "t0_over_apdu"),
@@ -98,6 +101,8 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("bank_side",),
     ),
     "session": (("hold", "ledger", "lines", "token"), ("outbox",)),
+    "captures": (("rolling",), ("of_slots",)),
+    "spans": (("ids",), ("outlet",)),
     "pki": (
         ("errors",),
         ("codes", "facts", "files"),
@@ -119,7 +124,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "rest": (
         ("models", "errors"),
         ("calls", "stream", "traces"),
-        ("authority", "client", "captures", "leases", "warnings", "webhooks"),
+        ("authority", "client", "captures", "leases", "trace_lines", "warnings", "webhooks"),
     ),
     "readers": (
         ("errors",),
@@ -168,12 +173,12 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "server": (
         ("core.*", "changes"),
         ("core.coordinator", "store.schema"),
-        ("store.*", "authority.monitor", "health_query"),
+        ("store.*", "authority.monitor", "health_query", "waiting_query"),
         ("authority.*", "api.limits", "api.v1.shapes", "query"),
         ("limits", "api.connection", "lease_query"),
         ("metrics", "api.listener"),
         ("runtime",),
-        ("rules", "lookout", "webhooks", "page.assets", "bundle"),
+        ("rules", "lookout", "lease_tokens", "webhooks", "page.assets", "bundle"),
         ("api.*",),
         ("page.*",),
         ("service",),
@@ -185,11 +190,11 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("server",),
     ),
     "demo": (("scene",), ("board", "stage"), ("show",)),
-    "top": (("overview",), ("follow",), ("screen",)),
+    "top": (("overview",), ("follow", "slot_trace"), ("screen",)),
     "cli": (
         ("options", "rest", "completion"),
         ("main", "tables", "examination", "session", "tracing"),
-        ("bundles", "fleet", "health", "latency", "leases", "warnings"),
+        ("bundles", "fleet", "health", "latency", "leases", "slot_orders", "warnings"),
         (
             *(
                 "bankd",
@@ -216,19 +221,24 @@ _INSIDE_THE_SERVER = ("remsim.server.core", "remsim.server.store")
 
 #: ... and takes only these values and errors from there: who asks, what a token allows, the name of a state.
 VALUES_FOR_REST = {
-    *(f"remsim.server.core.actions.{name}" for name in ("REFUSED", "Actor", "Entry", "StoredDelivery")),
+    *(f"remsim.server.core.actions.{name}" for name in ("REFUSED", "Actor", "Entry", "StoredDelivery", "StoredLock")),
     *(f"remsim.server.core.webhooks.{name}" for name in ("WebhookError", "WebhookQueue")),
-    *(f"remsim.server.core.card_choice.{name}" for name in ("CardChoice", "CardChoiceError")),
+    *(
+        f"remsim.server.core.card_choice.{name}"
+        for name in ("AMBIGUITY_HINT", "CardChoice", "CardChoiceError", "CardChoiceKind", "ambiguity")
+    ),
     *(f"remsim.server.core.fleet.{name}" for name in ("FleetError", "FleetPlan", "plan_fleet")),
     "remsim.server.core.health_board.HealthStanding",
     *(f"remsim.server.core.event_feed.{name}" for name in ("EventFeed", "FeedEvent", "is_visible")),
     *(f"remsim.server.core.kept_answers.{name}" for name in ("KeptAnswer", "KeptAnswers", "KeyUse")),
     *(
         f"remsim.server.core.page_sessions.{name}"
-        for name in ("PAGE_SECRET_BYTES", "SESSION_S", "PageFileError", "PageSessions", "is_proof", "proof_of")
+        for name in ("PAGE_SECRET_BYTES", "SESSION_S", "PROOF_BYTES", "PageFileError", "PageSessions", "is_proof")
     ),
+    "remsim.server.core.page_sessions.masked_proof",
     *(f"remsim.server.core.labels.{name}" for name in ("LabelError", "parse_subject", "shown_subject", "slots_of")),
     "remsim.server.core.leases.LeaseState",
+    "remsim.server.core.slot_locks.LockError",
     *(f"remsim.server.core.warnings.{name}" for name in ("Alert", "WARNING_KINDS")),
     *(f"remsim.server.core.slotmap.{name}" for name in ("ConflictError", "MappingState")),
     *(
@@ -290,10 +300,11 @@ EXTRAS = {
     "greenlet": (),
     "h11": ("remsim.server.api",),
     "sqlalchemy": ("remsim.server.store",),
-    "starlette": ("remsim.server.api",),
+    "starlette": ("remsim.server.api", "remsim.server.page.frame", "remsim.server.page.middleware"),
     "uvicorn": ("remsim.server.api",),
     "httptools": (),
     "jinja2": ("remsim.server.page.rendering",),
+    "opentelemetry": ("remsim.spans.outlet",),
     "textual": ("remsim.top",),
     "uvloop": ("remsim.net.runtime",),
 }

@@ -192,8 +192,22 @@ class TestFiles:
         assert shown(isim, "00a40004026f02", "00b0000003 -> 8001319000")[1] == "******9000"
         assert shown(USIM, "00a40004026f40", "00b2010403 -> 8001319000")[1] == "******9000"
 
+    @pytest.mark.parametrize("file", ["6f3c", "6f3b", "6f44", "6f7e", "6f73", "6fe3", "4f01"])
+    def test_what_is_personal_is_hidden_both_ways_and_the_name_of_the_file_is_not(self, file: str) -> None:
+        assert shown(USIM, f"00a4000402{file} -> 6102", "00c0000002 -> 62009000")[1] == "62009000"
+        assert shown(USIM, f"00a4000402{file}", "00b2010403 -> 0111229000")[1] == "******9000"
+        assert shown(USIM, f"00a4000402{file}", "00dc010403011122")[0] == "00dc010403******"
+
+    @pytest.mark.parametrize("inside", ["00a40004027f10", USIM])
+    def test_phone_book_shows_its_form_and_no_entry(self, inside: str) -> None:
+        book = [inside, "00a40004025f3a"]
+        assert shown(*book, "00a40004024f3a", "00b2010402 -> 41429000")[1] == "****9000"
+        assert shown(*book, "00a40004024f61", "00dc0104024142")[0] == "00dc010402****"
+        assert shown(*book, "00a40004024f30", "00b2010402 -> a80f9000")[1] == "a80f9000"
+        assert shown(inside, "00a40004024f61", "00b2010402 -> 41429000")[1] == "41429000"
+
     def test_ordinary_file_is_shown(self) -> None:
-        assert shown(USIM, "00a40004026f7e", "00b0000003 -> ffffff9000")[1] == "ffffff9000"
+        assert shown(USIM, "00a40004026fad", "00b0000003 -> ffffff9000")[1] == "ffffff9000"
 
     def test_unknown_file_is_hidden(self) -> None:
         assert shown("00b0830003 -> aabbcc9000")[1] == "******9000"
@@ -209,7 +223,7 @@ class TestCopies:
         copy = redactor.copy()
         read, answer = bytes.fromhex("00b0000009"), bytes.fromhex(IMSI_FILE + OK)
         assert copy.exchange(read, answer)[1].to_text() == "08091010********989000"
-        copy.exchange(bytes.fromhex("00a40004026f7e"), bytes.fromhex(OK))
+        copy.exchange(bytes.fromhex("00a40004026fad"), bytes.fromhex(OK))
         assert copy.exchange(read, answer)[1].to_text() == IMSI_FILE + OK
         assert redactor.exchange(read, answer)[1].to_text() == "08091010********989000"
 

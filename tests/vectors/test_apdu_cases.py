@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from remsim.card.apdu_case import Direction, decide, look_up
+from remsim.card.class_byte import class_byte
 from tests.reference import reference
 
 #: Class bytes 0X, 4X and 6X: instructions that the reference lacks, or has another case for. P3 is 02 everywhere.
@@ -38,6 +39,9 @@ def _added(cla: int, stated_plain: dict[str, int]) -> dict[int, int]:
     if nibble in (0x2, 0x3, 0xA, 0xB):
         return {0xC0: 2}
     ours = PROPRIETARY if nibble & 8 else INTER_INDUSTRY
+    if class_byte(cla).is_secured:
+        # In secure messaging P3 of GET DATA that is not 00 counts the checksum at least.
+        ours = ours | {0xCA: 4}
     if not nibble & 1:
         return ours
     both = {int(ins, 16): case for ins, case in stated_plain.items()} | ours

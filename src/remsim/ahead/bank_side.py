@@ -8,11 +8,11 @@ once the card is free.
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from remsim.ahead.client_side import SentAhead, Used
-from remsim.ahead.context_model import MAX_RECORDING
+from remsim.ahead.context_model import MAX_ORDER, MAX_RECORDING
 from remsim.ahead.pace import Pace
 from remsim.ahead.predictor import Context, Predictor
 from remsim.ahead.return_path import INS_GET_RESPONSE, Step
@@ -23,8 +23,11 @@ from remsim.ahead.view import CardView, Snapshot
 from remsim.card.class_byte import class_byte
 from remsim.card.status import SW_CORRECT_LENGTH, SW_MORE_DATA
 from remsim.card.tpdu import HEADER_LENGTH
+from remsim.core.values import dataclass
 
 _FETCH_ONCE: Final = "fetch-once"
+#: Exchanges that are kept until they are looked at: twice the longest context.
+_MOST_LATE: Final = 2 * MAX_ORDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +115,12 @@ class AheadSession:
         self.counts = AheadCounts()
         self._predictor = predictor
         self._here = Moment(self.view.snapshot(), predictor.start())
-        # The exchange that has led here and is not a part of ``_here`` yet: the answer to a modem goes out first.
-        self._late: tuple[bytes, bytes] | None = None
+        # What has led here and is not a part of ``_here`` yet: the answer to a modem goes out first, and while nothing
+        # is guessed it need not be known. Of many such exchanges the last ones are enough.
+        self._late: deque[tuple[bytes, bytes]] = deque(maxlen=_MOST_LATE)
+        self._has_gap = False
+        # Something was run since the modem's last command was answered.
+        self._has_strayed = False
         # What is expected next, as far as that was found out already.
         self._foreseen: tuple[Expected | None] | None = None
         self._guessed: deque[Guessed] = deque()
@@ -150,15 +157,15 @@ class AheadSession:
         if guess is not None and guess.answer.tpdu == tpdu:
             self._confirm()
             return Answer(guess.answer.response, is_guess=True, again=self._again(tag) if has_new_link else ())
-        self._catch_up()
         self._missed_at = now if guess is not None else None
-        if guess is None:
-            if not self.pace.is_paused:
-                self._predictor.note(self._expected(), tpdu)
-        else:
+        if guess is not None:
             self._predictor.note(guess.expected, tpdu)
             self._take_back(guess)
+        elif self.may_guess:
+            self._predictor.note(self._expected(), tpdu)
         self.pace.on_command()
+        if not self._has_strayed:
+            return (self._from_held(tpdu) if self._held is not None else None) or Run()
         plan = self.view.way_to(self._here.card)
         if plan is None:
             return Broken("what the modem believes to be selected cannot be selected again")
@@ -184,7 +191,8 @@ class AheadSession:
             self._missed_at = None
         if was_run:
             self.view.on_exchange(tpdu, response)
-        self._late, self._foreseen = (tpdu, response), None
+        self._note_late(tpdu, response)
+        self._has_strayed = False
         self._record(tpdu)
         self._base, self._made, self._used = tag, 0, 0
         self._sent_at = now
@@ -197,14 +205,19 @@ class AheadSession:
 
     # Guesses
 
+    @property
+    def may_guess(self) -> bool:
+        """Whether ``next_step`` may have something until the modem's next command."""
+        return not (self.pace.is_near or self.pace.is_paused)
+
     def next_step(self) -> Guess | Trial | None:
         """What to run on the idle card; None: nothing until the modem sends or confirms something."""
-        if self._step is not None:
+        if self._step is not None or not self.may_guess:
             return None
         self._catch_up()
         if self._is_stopped or self._has_new_link or self._held is not None:
             return None
-        if self.pace.is_paused or len(self._guessed) >= self.pace.window:
+        if len(self._guessed) >= self.pace.window:
             return None
         expected = self._expected()
         if expected is None or not self.pace.pays(self._predictor.share(expected.source)):
@@ -224,6 +237,7 @@ class AheadSession:
     def on_step_done(self, response: bytes, *, seconds: float | None = None) -> SentAhead | None:
         """The card answered the last step. What is returned goes to the client."""
         step, self._step = self._step, None
+        self._has_strayed = True
         if seconds is not None:
             self.pace.on_card_time(seconds)
         if isinstance(step, Trial):
@@ -237,7 +251,7 @@ class AheadSession:
         answer = SentAhead(self._base, self._made, step.tpdu, response)
         self._guessed.append(Guessed(answer, expected, self._here, row))
         self.view.on_exchange(step.tpdu, response)
-        self._late, self._foreseen = (step.tpdu, response), None
+        self._note_late(step.tpdu, response)
         self._catch_up()
         return answer
 
@@ -255,7 +269,9 @@ class AheadSession:
         self._guessed.clear()
         self._recording.clear()
         self._here = Moment(self.view.snapshot(), self._predictor.start())
-        self._late = self._foreseen = None
+        self._late.clear()
+        self._has_gap = self._has_strayed = False
+        self._foreseen = None
         self._held = self._step = self._pending = self._sent_at = self._missed_at = None
         self._base = self._made = self._used = 0
         self._is_stopped, self._has_new_link = True, not self._is_attached
@@ -283,13 +299,24 @@ class AheadSession:
 
     def _catch_up(self) -> None:
         """What the card is like now."""
-        if self._late is not None:
-            (tpdu, response), self._late = self._late, None
-            self._here = Moment(self.view.snapshot(), self._predictor.after(self._here.context, tpdu, response))
+        if not self._late:
+            return
+        context = self._predictor.start() if self._has_gap else self._here.context
+        for tpdu, response in self._late:
+            context = self._predictor.after(context, tpdu, response)
+        self._late.clear()
+        self._has_gap = False
+        self._here = Moment(self.view.snapshot(), context)
+
+    def _note_late(self, tpdu: bytes, response: bytes) -> None:
+        self._has_gap = self._has_gap or len(self._late) == _MOST_LATE
+        self._late.append((tpdu, response))
+        self._foreseen = None
 
     def _expected(self) -> Expected | None:
         """What the modem will probably send next. It may be asked twice: before it is guessed, and when it came."""
         if self._foreseen is None:
+            self._catch_up()
             self._foreseen = (self._predictor.next(self._here.context, self.view),)
         return self._foreseen[0]
 

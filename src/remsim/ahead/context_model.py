@@ -9,11 +9,11 @@ commands always give the same prediction.
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple
 
 from remsim.ahead.symbols import START
+from remsim.core.values import dataclass
 
 #: Longest context that is compared.
 MAX_ORDER: Final = 32
@@ -40,8 +40,7 @@ class Prediction:
     order: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(NamedTuple):
     """The place in the recordings that a modem is followed to, and the places near it that it has passed."""
 
     position: int = _NOWHERE
@@ -181,6 +180,8 @@ class ContextModel:
     def _near(self, cursor: Cursor, symbol: bytes) -> int | None:
         """The next place from the cursor on that has this symbol and was not passed, else one shortly before."""
         start, end = cursor.position, min(len(self._text), cursor.position + _AHEAD)
+        if start < end and self._text[start] == symbol and start not in cursor.passed:
+            return start
         for position in chain(range(start, end), range(start - 1, max(start - _BEHIND, 0) - 1, -1)):
             if self._text[position] == symbol and position not in cursor.passed:
                 return position

@@ -10,6 +10,9 @@ from typing import Final
 
 #: Most answers that may be on their way or unused. A modem rarely waits for more than a second.
 MAX_UNCONFIRMED: Final = 512
+#: A modem is next to its card if a command follows an answer within so many seconds: what a guess costs both ends is as
+#: much as a hit saves.
+NEAR_S: Final = 0.001
 #: The client reports after so many answers that it used.
 REPORT_INTERVAL: Final = 16
 
@@ -31,7 +34,8 @@ class Pace:
     """Measures one card session."""
 
     def __init__(self, round_trip: float = 0.0) -> None:
-        self._first_round_trip = round_trip
+        #: The time from an answer until the command that follows it, without what the modem needs.
+        self.round_trip = round_trip
         self.card_time = _FIRST_CARD_TIME_S
         self.loss = _FIRST_LOSS_COMMANDS * _FIRST_CARD_TIME_S
         #: Seconds saved less seconds lost of late. Guessing pauses where more than a round trip was lost: the first
@@ -44,9 +48,9 @@ class Pace:
         self._paused_for = 0
 
     @property
-    def round_trip(self) -> float:
-        """The time from an answer until the command that follows it, without what the modem needs."""
-        return min(self._waits, default=self._first_round_trip)
+    def is_near(self) -> bool:
+        """There is nothing to gain, or the distance was not measured yet."""
+        return self.round_trip < NEAR_S
 
     @property
     def window(self) -> int:
@@ -74,6 +78,7 @@ class Pace:
     def on_wait(self, seconds: float) -> None:
         """So long after its answer was sent, the next command or report came."""
         self._waits.append(max(seconds, 0.0))
+        self.round_trip = min(self._waits)
 
     def on_hit(self) -> None:
         """The modem had an answer without a round trip."""

@@ -5,7 +5,7 @@
 told of each exchange once. Where something is not known for certain, it is unknown, and then nothing is guessed.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from remsim.ahead.return_path import (
@@ -30,6 +30,7 @@ from remsim.card.class_byte import GSM_CLA, Family, class_byte
 from remsim.card.filenames import application_name
 from remsim.card.selection import Path, SelectionTracker, TrackerState, is_success, short_identifier
 from remsim.card.tpdu import is_well_formed
+from remsim.core.values import dataclass
 
 _HEADER: Final = 5
 #: GET RESPONSEs that fetch one response bit by bit.
@@ -48,6 +49,10 @@ _FILE_APPLICATIONS: Final = frozenset({"ADF.USIM", "ADF.ISIM", "ADF.CSIM"})
 _NO_MEANING_SW1: Final = frozenset({0x67, 0x68, 0x6D, 0x6E})
 
 
+#: How files of an application were read by short identifier: directory and identifier, and the step.
+Reads = tuple[tuple[tuple[Path, int], Step], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelPlace:
     """One channel. ``steps`` lead to what is selected on it; None if that is not known."""
@@ -55,8 +60,7 @@ class ChannelPlace:
     steps: tuple[Step, ...] | None = None
     #: An application is selected that may take SELECT for something of its own.
     is_foreign: bool = False
-    #: How files of an application were read by short identifier: directory and identifier, and the step.
-    reads: tuple[tuple[tuple[Path, int], Step], ...] = ()
+    reads: Reads = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,9 +234,8 @@ class CardView(SelectionTracker):
                 return
             case Effect.REPEATABLE:
                 if not found.is_foreign:
-                    self._places[channel] = self._with_read(
-                        replace(found, steps=after(found.steps, tpdu, step.sw)), step
-                    )
+                    steps = after(found.steps, tpdu, step.sw)
+                    self._places[channel] = ChannelPlace(steps, reads=self._with_read(found.reads, step))
             case Effect.WRITES_BY_SFI:
                 self._places[channel] = replace(found, steps=self._as_if_read(found, step))
             case Effect.LOSES if tpdu[1] == INS_SELECT and tpdu[2] == BY_AID and cla != GSM_CLA:
@@ -243,12 +246,12 @@ class CardView(SelectionTracker):
                 else:
                     self._lose(channel)
 
-    def _with_read(self, place: ChannelPlace, step: Step) -> ChannelPlace:
+    def _with_read(self, reads: Reads, step: Step) -> Reads:
         """Remember how a file was read by short identifier, for when it is written so."""
         key = self._sfi_key(step.command)
-        if key is None or not step.is_success or len(place.reads) >= _MAX_READS:
-            return place
-        return replace(place, reads=(*(read for read in place.reads if read[0] != key), (key, step)))
+        if key is None or not step.is_success or len(reads) >= _MAX_READS:
+            return reads
+        return (*(read for read in reads if read[0] != key), (key, step))
 
     def _as_if_read(self, place: ChannelPlace, step: Step) -> tuple[Step, ...] | None:
         key = self._sfi_key(step.command)

@@ -8,7 +8,7 @@ from remsim.ahead.figures import LatencyFigures
 from remsim.bankd.core.coordinator import BankdCoordinator
 from remsim.bankd.limits import LIMITS
 from remsim.bankd.stuck import StuckReaders
-from remsim.metrics import ProgramMetrics
+from remsim.metrics import OutletMetrics, ProgramMetrics
 from remsim.metrics.instruments import Counter, Gauge, Metric
 
 
@@ -17,7 +17,9 @@ class BankdMetrics(ProgramMetrics):
 
     def __init__(self) -> None:
         super().__init__("bankd", limits=LIMITS)
+        self.outlets = OutletMetrics(self)
         self.card_times = self.histogram("card_seconds", "Time that cards took for a command")
+        self.pings = self.histogram("ping_seconds", "From a PING to its PONG: the network", ["peer"])
         self._coordinator: BankdCoordinator | None = None
         self._stuck: StuckReaders | None = None
         self._readers: Callable[[], int] = lambda: 0

@@ -4,7 +4,6 @@
 import asyncio
 import secrets
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -60,6 +59,7 @@ from remsim.net.runtime.reload import Reload, Step
 from remsim.net.runtime.state_lock import StateLock
 from remsim.net.runtime.tasks import Alarm, TaskOwner, in_thread
 from remsim.net.tls.security import protect, quota_of
+from remsim.outlets import Outlets
 from remsim.readers.base import ReaderSource
 from remsim.session.hold import HoldTimes
 from remsim.trace.gsmtap import reveal_all
@@ -138,7 +138,11 @@ class BankdService:
         self.stuck = StuckReaders(readers=self._reader_count, log=self._log)
         self._slots = [self._make_driver(nr) for nr in range(config.slots)]
         self.coordinator = self._make_coordinator()
+        self._watch_card_times()
+        # Once for each command, so looked up beforehand.
+        self._on_card_response = self.coordinator.on_card_response
         self._outlets = TraceOutlets(self.coordinator, self._slots, now=self._now)
+        self._kept: Outlets | None = None
         self._metrics.show(self.coordinator, self.stuck, self._usable_readers)
         self._alarm = Alarm(self._on_alarm)
         self._lines = LogRateLimiter(
@@ -148,12 +152,16 @@ class BankdService:
             self._performers(), on_failure=self._on_failed_action, after=self._after_actions
         ).run
 
+    def _watch_card_times(self) -> None:
+        for driver, position in zip(self._slots, self.coordinator.cards.positions, strict=True):
+            driver.observe = _both(driver.observe, position.on_card_time)
+
     def _make_driver(self, slot_nr: int) -> CardDriver:
         return CardDriver(
             slot_nr,
             events=self,
             tasks=self._tasks,
-            observe=partial(self._on_card_time, slot_nr),
+            observe=self._metrics.card_times.observe,
             deadlines=card_deadlines(self.config),
             stuck=self.stuck,
         )
@@ -177,9 +185,9 @@ class BankdService:
         coordinator.cards.numbers.takes_inventory = config.inventory == "on"
         return coordinator
 
-    def _on_card_time(self, slot_nr: int, seconds: float) -> None:
-        self._metrics.card_times.observe(seconds)
-        self.coordinator.on_card_time(slot_nr, seconds)
+    def _on_round_trip(self, link: LinkId, seconds: float) -> None:
+        is_server = self._server is not None and link == self._server.link
+        self._metrics.pings.labels("server" if is_server else "client").observe(seconds)
 
     def _reader_count(self) -> int:
         return sum(slot.reader is not None for slot in self._slots)
@@ -205,6 +213,9 @@ class BankdService:
         return self._sharing is not None and self._sharing(reader)
 
     def _traced_slots(self) -> frozenset[int]:
+        return frozenset(range(self.config.slots)) if self.config.has_outlets else self._gsmtap_slots()
+
+    def _gsmtap_slots(self) -> frozenset[int]:
         if self.config.gsmtap is None:
             return frozenset()
         only = self.config.gsmtap_slot
@@ -233,15 +244,20 @@ class BankdService:
             lines=self._lines,
             on_refused=lambda kind: self._metrics.refused_connections.labels(kind).inc(),
             limits=self._metrics.limits,
+            on_round_trip=self._on_round_trip,
         )
         if config.gsmtap is not None:
             redact = reveal_all if config.gsmtap_reveal else self._outlets.mask
             self._gsmtap = await GsmtapSender.open(config.gsmtap, redact=redact)
-            self._outlets.send, self._outlets.sent_slots = self._gsmtap.send, self._traced_slots()
+            self._outlets.send, self._outlets.sent_slots = self._gsmtap.send, self._gsmtap_slots()
             self._outlets.sends_guesses = config.gsmtap_guesses
             if config.gsmtap_reveal:
                 self._log.warning("gsmtap_reveals_secrets", to=str(config.gsmtap))
                 self._audit(revealing(config))
+        if config.has_outlets:
+            self._kept = Outlets(config, program=config.program, log=self._log)
+            self._kept.show(self._metrics.outlets)
+            self._outlets.tell(self._kept.each())
         self._readers = SlotReaders(config, source, plan, self._slots, on_presence=self._on_presence, log=self._log)
         await self._listen(manager, advertise)
         await self._readers.start()
@@ -337,6 +353,8 @@ class BankdService:
             await self._readers.stop()
         if self._gsmtap is not None:
             self._gsmtap.close()
+        if self._kept is not None:
+            await in_thread(self._kept.stop)
         if self._has_tasks:
             self._has_tasks = False
             await self._certified_file.save(self.coordinator.certified.proven)
@@ -368,12 +386,11 @@ class BankdService:
 
     def on_response(self, slot_nr: int, response: bytes) -> None:
         """The card answered."""
-        coordinator = self.coordinator
-        answer = coordinator.on_card_response(slot_nr, response, self._now())
+        answer = self._on_card_response(slot_nr, response, self._now())
         if answer is not None and self._manager is not None:
             self._manager.answer_tpdu(answer.link, answer.tag, answer.response)
-        if coordinator.actions:
-            self._do(coordinator.take())
+        if self.coordinator.actions:
+            self._do(self.coordinator.take())
 
     def on_reset(self, slot_nr: int, atr: bytes) -> None:
         """The card was reset."""
@@ -489,6 +506,14 @@ class BankdService:
             about = {"client_slot": event.client_slot, "bank_slot": event.bank_slot, **fields}
             level = self._lines.level(event.name, level, None if is_ordered else about)
         getattr(self._log, level)(event.name, bank_slot=event.bank_slot, client_slot=event.client_slot, **fields)
+
+
+def _both(count: Callable[[float], None], note: Callable[[float], None]) -> Callable[[float], None]:
+    def observe(seconds: float) -> None:
+        count(seconds)
+        note(seconds)
+
+    return observe
 
 
 def card_deadlines(config: BankdConfig) -> CardDeadlines:

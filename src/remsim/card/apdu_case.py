@@ -18,7 +18,6 @@ SAFE = GSMA IoT.05. GSMA SGP.02, SGP.22 and SGP.32 add no instruction: they use 
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Final
 
@@ -26,6 +25,7 @@ from remsim.card.class_byte import Family, class_byte
 from remsim.card.errors import ApduCaseError
 from remsim.card.status import SW_CLA_NOT_SUPPORTED, SW_CORRECT_LENGTH, SW_INS_NOT_SUPPORTED
 from remsim.card.tpdu import HEADER_LENGTH
+from remsim.core.values import dataclass
 
 
 class Case(IntEnum):
@@ -88,7 +88,9 @@ def _get_data(header: bytes) -> Case:
     # A simple data object is asked for without data. GP demands Le = 00 where there may be some, so P3 that is not 00
     # counts data.
     tag = int.from_bytes(header[2:4])
-    return _B if header[4] and (tag in _SELECTED_BY_DATA or header[2] == _STORES_P1) else _F
+    # In secure messaging the data may be no more than the checksum: 84 CA 00 E0 08.
+    has_data = tag in _SELECTED_BY_DATA or header[2] == _STORES_P1 or class_byte(header[0]).is_secured
+    return _B if header[4] and has_data else _F
 
 
 def _retrieve_data(header: bytes) -> Case:

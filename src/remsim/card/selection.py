@@ -34,6 +34,12 @@ _OBSCURE: Final = frozenset({0xB1, 0xB3, 0xD1, 0xD7, 0xDD, 0xA0, 0xA1, 0x33, 0x0
 #: DEACTIVATE, ACTIVATE, TERMINATE DF and EF: without data for the selected file, else for the one that the data name,
 #: which is selected then (ETSI TS 102 221, clause 11.1.14; ETSI TS 102 222, clauses 6.7 and 6.8).
 _STATE_OF_FILE: Final = frozenset({0x04, 0x44, 0xE6, 0xE8})
+#: Any other instruction leaves what is selected alone, if it is carried out.
+_MOVING: Final = (
+    {_SELECT, _MANAGE_CHANNEL, _SUSPEND, _APPEND, _INCREASE, _SEEK}
+    | (_BINARY | _RECORD | _OBJECT)
+    | (_OBSCURE | _STATE_OF_FILE)
+)
 #: P1 of SUSPEND UICC: take up again what was selected when it was suspended (ETSI TS 102 221, clause 11.1.22).
 _RESUME: Final = 0x01
 #: P1 of SELECT: by file identifier (table 11.1).
@@ -185,14 +191,16 @@ class SelectionTracker:
         cla, ins, sw = tpdu[0], tpdu[1], response[-2] << 8 | response[-1]
         said = class_byte(cla)
         channel = said.channel
-        is_part = self._note_chain(said)
+        is_part = (said.is_chained or channel in self._in_chain) and self._note_chain(said)
         if sw != _DONE and not is_success(sw):
             self._on_failure(channel, tpdu, sw)
+        elif ins not in _MOVING:
+            return
         elif ins == _SELECT and (is_part or said.is_secured):
             self._channels[channel] = UNKNOWN
         elif ins == _SELECT:
             found = self._channels.get(channel, UNKNOWN)
-            self._channels[channel] = _after_select(found, tpdu[2], tpdu[3], tpdu[_HEADER:])
+            self._channels[channel] = _after_select(found, tpdu)
         elif _is_obscure(tpdu):
             self._channels[channel] = UNKNOWN
         elif ins == _MANAGE_CHANNEL:
@@ -205,13 +213,11 @@ class SelectionTracker:
             self._channels[channel] = _by_sfi(self.selected(cla), sfi)
 
     def _note_chain(self, said: ClassByte) -> bool:
-        """Whether a command is a part of one that comes in several; its last part has the class of any other."""
+        """Note a command that is a part of one that comes in several; its last part has the class of any other."""
         if said.is_chained:
             self._in_chain.add(said.channel)
-            return True
-        if said.channel not in self._in_chain:
-            return False
-        self._in_chain.discard(said.channel)
+        else:
+            self._in_chain.discard(said.channel)
         return True
 
     def _on_failure(self, channel: int, tpdu: bytes, sw: int) -> None:
@@ -285,9 +291,11 @@ def _by_sfi(found: Selected, sfi: int) -> Selected:
     return Selected(directory, file, found.application, is_file_unknown=file is None)
 
 
-def _after_select(found: Selected, p1: int, p2: int, data: bytes) -> Selected:
-    if p1 in _BY_IDENTIFIER and len(data) == 2:
-        return _child(found, int.from_bytes(data))
+def _after_select(found: Selected, tpdu: bytes) -> Selected:
+    p1, p2 = tpdu[2], tpdu[3]
+    if p1 in _BY_IDENTIFIER and len(tpdu) == _HEADER + 2:
+        return _child(found, tpdu[_HEADER] << 8 | tpdu[_HEADER + 1])
+    data = tpdu[_HEADER:]
     if p1 == 0x04:
         return UNKNOWN if p2 & _TERMINATE else _application(data)
     if p1 == 0x03:
@@ -327,6 +335,8 @@ def _walk(found: Selected, data: bytes) -> Selected:
 
 def _child(found: Selected, fid: int) -> Selected:
     application = found.application
+    if fid >> 8 in _DATA_FILES:
+        return Selected(found.surroundings, fid, application)
     if fid == MF:
         return AT_MF if application is None else Selected((MF,), application=application)
     if fid == CURRENT_APPLICATION:

@@ -34,6 +34,7 @@ def bankd(
     gsmtap_slot: Annotated[str | None, Parameter(metavar="N")] = None,
     gsmtap_reveal: Flag = None,
     gsmtap_guesses: Flag = None,
+    trace_dir: Annotated[str | None, Parameter(metavar="DIR")] = None,
     guard: Annotated[str | None, Parameter(metavar="FILE.toml")] = None,
     shared: Flag = None,
     read_numbers: Annotated[bool | None, Parameter(negative="--no-read-numbers", show_default=False)] = None,
@@ -80,6 +81,8 @@ def bankd(
         Do not mask PINs, keys and identities in GSMTAP.
     gsmtap_guesses: bool
         Also send the commands that no modem has sent (--ahead), marked by their antenna number.
+    trace_dir: str
+        Keep captures of all slots here, for Wireshark; masked.
     guard: str
         Rules on which commands reach the cards.
     shared: bool
@@ -113,15 +116,15 @@ def bankd(
         gsmtap_slot=gsmtap_slot,
         gsmtap_reveal=gsmtap_reveal,
         gsmtap_guesses=gsmtap_guesses,
+        trace_dir=trace_dir,
         guard=guard,
         shared_access=shared,
         read_numbers=read_numbers,
         listen_plaintext=listen_plaintext,
     )
-    config = read()
     from remsim.bankd.service import serve
 
-    return serve(config, read)
+    return serve(read(), read)
 
 
 @app.command

@@ -16,16 +16,21 @@ from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
-from remsim.card.iccid import is_iccid
-from remsim.cli import bundles, fleet, health, latency, leases, tables, warnings
-from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, command_app, resolve
+from remsim.cli import bundles, fleet, health, latency, leases, slot_orders, tables, warnings, webhooks
+from remsim.cli.options import (
+    NO_COMMON_OPTIONS,
+    NO_REST_OPTIONS,
+    CommonOptions,
+    Flag,
+    RestOptions,
+    command_app,
+    resolve,
+)
 from remsim.cli.rest import JsonObject, RestClient, RestError, mapping_object, open_rest, slotmap_id
 from remsim.cli.session import CtlSession, Given, IdText
 from remsim.config import TextError, read_text
 from remsim.core.errors import ConfigError, IdRangeError, RemsimError, reason_of
 from remsim.core.ids import BankSlot, ClientSlot, check_id
-from remsim.logs import setup_logging
-from remsim.policy.mapping import parse_mapping_policy
 
 commands = command_app("ctl", "Look at banks, clients and mappings of a server, and change mappings.")
 #: Options of ``remsim ctl`` itself may stand before or after its command.
@@ -37,46 +42,43 @@ _LOOK_AGAIN_S: Final = 0.1
 
 #: "B7" or "C7": everything of one bank or client.
 _WHOLE: Final = re.compile(r"([BC])([0-9]{1,5})", re.ASCII)
-
+#: How a card begins that is not named by its slot.
+_NAMED: Final = ("iccid:", "imsi:", "label:")
 
 IccidText = Annotated[
     str | None, Parameter(metavar="ICCID", show_default=False, help="Number of the card in that slot.")
+]
+
+Follow = Annotated[
+    bool,
+    Parameter(
+        negative=(), show_default=False, help="Let the mapping go with the card when it is put into another slot."
+    ),
 ]
 
 
 @app.default
 def ctl(
     *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    rest: Annotated[
-        str | None,
-        Parameter(
-            metavar="URL", show_default=False, help="The server's REST interface (default: port 9997 of this host)."
-        ),
-    ] = None,
-    authority: Annotated[
-        str | None,
-        Parameter(
-            metavar="FILE",
-            show_default=False,
-            help="Use https, and accept only a server of this authority; the server's own host finds it.",
-        ),
-    ] = None,
+    server: RestOptions = NO_REST_OPTIONS,
     json: Annotated[Flag, Parameter(help="Print JSON.")] = None,
     common: CommonOptions = NO_COMMON_OPTIONS,
 ) -> int:
     """Open the way to the server and run one command."""
-    return _run(words, json=bool(json), rest=rest, authority=authority, common=common)
+    return _run(words, server, common, json=bool(json))
 
 
-def _run(words: tuple[str, ...], *, json: bool, rest: str | None, authority: str | None, common: CommonOptions) -> int:
+def _run(words: tuple[str, ...], server: RestOptions, common: CommonOptions, *, json: bool) -> int:
     command, bound, ignored = commands.parse_args(words, exit_on_error=False, print_error=False)
     if "session" not in ignored:
         # Help or version: they need no server.
         result = command(*bound.args, **bound.kwargs)
         return result if isinstance(result, int) else 0
+    # Only now: help needs neither.
     from remsim.config import CtlConfig
+    from remsim.logs import setup_logging
 
-    config = resolve(CtlConfig, common, rest=rest, authority=authority)
+    config = resolve(CtlConfig, common, **vars(server))
     setup_logging(level=config.log_level, log_format=config.log_format)
     with open_rest(config, os.environ, program="ctl") as client:
         status = command(*bound.args, **bound.kwargs, session=CtlSession(client, json))
@@ -119,15 +121,26 @@ def mappings(which: IdText = None, /, *, session: Given) -> int:
     if which is not None:
         matches = _mapping_filter(which)
         items = [item for item in items if matches(tables.bank_slot_text(item), tables.client_slot_text(item))]
-        if not items and ":" in which:
-            raise RestError(f"{which} is not mapped", hint="list mappings with: remsim ctl mappings")
-    return session.show(items, lambda: tables.print_mappings(items))
+    waiting = [] if session.is_json else fleet.waiting(session, which)
+    if which is not None and not items and not waiting and ":" in which:
+        raise RestError(f"{which} is not mapped", hint="list mappings with: remsim ctl mappings")
+    return session.show(items, lambda: _print_mappings(items, waiting))
+
+
+def _print_mappings(items: list[JsonObject], waiting: list[str]) -> None:
+    if items or not waiting:
+        tables.print_mappings(items)
+    for line in waiting:
+        print(line)
 
 
 @commands.command(name="map", alias="create")
-def create(bank_slot: str, client_slot: str, /, *, session: Given) -> int:
-    """Give a bank's card to a client: BANK:SLOT CLIENT:SLOT."""
-    bank, client = BankSlot.parse(bank_slot), ClientSlot.parse(client_slot)
+def create(card: str, client_slot: str, /, *, follow: Follow = False, session: Given) -> int:
+    """Give a card to a client: BANK:SLOT CLIENT:SLOT. Or iccid:NUMBER, imsi:NUMBER, label:NAME for any free one."""
+    client = ClientSlot.parse(client_slot)
+    if follow or card.startswith(_NAMED):
+        return fleet.map_card(card, client, follow=follow, session=session)
+    bank = BankSlot.parse(card)
     is_new, found = True, None
     try:
         session.rest.create_mapping(bank, client)
@@ -201,6 +214,9 @@ commands.command(policy)
 @policy.command
 def check(file: str, bank_slot: IdText = None, client_slot: IdText = None, /, *, number: IccidText = None) -> int:
     """Check a policy FILE, and show what it allows for BANK:SLOT CLIENT:SLOT. Needs no server."""
+    from remsim.card.iccid import is_iccid
+    from remsim.policy.mapping import parse_mapping_policy
+
     number = None if number is None else number.upper()
     if number is not None and not is_iccid(number):
         raise ConfigError("--number is no ICCID", hint="write its digits (0 to 9, A to E), 20 at most")
@@ -235,9 +251,11 @@ def global_reset(
 fleet.add_to(commands)
 health.add_to(commands)
 commands.command(leases.lease)
+commands.command(webhooks.webhooks)
 commands.command(warnings.warnings)
 commands.command(bundles.bundle)
 latency.add_to(commands)
+slot_orders.add_to(commands)
 
 
 def _ask_before_reset(rest: RestClient) -> None:

@@ -14,17 +14,20 @@ from rich.console import Console
 from rich.text import Text
 
 from remsim.cli.rest import open_rest
-from remsim.config import REST_PORT, CtlConfig, load_config
+from remsim.config import REST_PORT, CtlConfig, HostPort, ServerConfig, load_config
 from remsim.core.errors import RemsimError
 from remsim.core.identity import Role
 from remsim.doctor.check import ROLE_CHECKS, Finding, Outcome, RestCalls, Situation, examine
 from remsim.doctor.configuration import Given, read_situation
+from remsim.doctor.links import has_certificate
 from remsim.doctor.roles import PROGRAMS, Place, find_places, place_of
 from remsim.logs import setup_logging
 from remsim.pki.credentials import Credentials
 
 _STYLES: Final = {Outcome.OK: "green", Outcome.NOTE: "yellow", Outcome.PROBLEM: "bold red"}
 _ROLES: Final = {word: role for role, word in PROGRAMS.items()}
+#: Addresses to listen on that nobody can call.
+_EVERYWHERE: Final = frozenset({"", "0.0.0.0", "::"})
 #: What is the same for each program of a host is looked at once.
 _ONCE: Final = "clock"
 
@@ -78,10 +81,12 @@ def _rest_of(situation: Situation, rest: str | None) -> Callable[[], RestCalls] 
     if situation.tls_dir is not None:
         credentials = Credentials(situation.tls_dir)
         authority = credentials.authority_file if os.access(credentials.authority_file, os.R_OK) else None
-    base = rest or os.environ.get("REMSIM_REST")
-    if base is None:
+    if situation.server_config is not None:
+        # The variable is the server's own then, and no URL.
+        base = rest or _own_rest(situation, situation.server_config)
+    else:
         scheme = "http" if authority is None else "https"
-        base = f"{scheme}://{situation.server.with_port(REST_PORT)}"
+        base = rest or os.environ.get("REMSIM_REST") or f"{scheme}://{situation.server.with_port(REST_PORT)}"
     options = {"rest": base, "authority": None if authority is None else str(authority)}
 
     def open_it() -> RestCalls:
@@ -89,6 +94,15 @@ def _rest_of(situation: Situation, rest: str | None) -> Callable[[], RestCalls] 
         return open_rest(load_config(CtlConfig, options=options, environ=plain), plain, program="doctor")
 
     return open_it
+
+
+def _own_rest(situation: Situation, config: ServerConfig) -> str:
+    """URL at which the server of this host serves REST, by its configuration."""
+    is_protected = has_certificate(situation) and not config.rest_open
+    address = config.rest_address(is_protected=is_protected)
+    if address.host in _EVERYWHERE:
+        address = HostPort("127.0.0.1", address.port)
+    return f"{'https' if is_protected else 'http'}://{address}"
 
 
 async def _examine(situations: list[Situation], report: "_Report") -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from cyclopts import App, Parameter
 
 from remsim.cli import tables
-from remsim.cli.session import Given, IdText
+from remsim.cli.session import CtlSession, Given, IdText
 from remsim.config import TextError, read_text
 from remsim.core.errors import ConfigError, IdRangeError, RemsimError, reason_of
 from remsim.core.ids import ClientSlot, check_id
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from remsim.rest import Rest
-    from remsim.rest.models import BankSlotModel, CardModel, ChangeModel, EventModel
+    from remsim.rest.models import BankSlotModel, CardModel, ChangeModel, EventModel, MappingModel
 
 #: How long to wait until a stream that broke is opened again.
 _RETRY_S: Final = 2.0
@@ -71,6 +71,25 @@ def cards(*, reveal: Reveal = False, session: Given) -> int:
     return session.show(_dumped(found), lambda: tables.print_cards([_card_row(card) for card in found]))
 
 
+def map_card(card: str, client: ClientSlot, *, follow: bool, session: CtlSession) -> int:
+    """Give a free client slot a card that is named by REST v2: by its slot, number or label."""
+    from pydantic import ValidationError
+
+    from remsim.rest import calls
+
+    try:
+        call = calls.put_mapping(str(client), card, follow="card" if follow else None).only_if_new()
+    except ValidationError:
+        hint = "write a bank slot (B1:3), iccid:NUMBER, imsi:NUMBER or label:NAME"
+        raise ConfigError(f"{card!r} names no card", hint=hint) from None
+    with session.rest.v2() as rest:
+        found = rest.do(call)
+    missing = "; ".join(escape(each) for each in found.missing)
+    text = f"mapped {found.bank} to {found.client}"
+    said = f"{text}; {missing}" if missing else text
+    return session.show(found.model_dump(mode="json", exclude_none=True), lambda: print(said))
+
+
 def label(subject: str, /, *labels: str, clear: Clear = False, session: Given) -> int:
     """Give a bank slot (B1:3), client slot (C7:0) or card (iccid:NUMBER) these labels and no others; or show them."""
     from remsim.rest import calls
@@ -99,13 +118,35 @@ def wait(client_slot: str, /, *, goal: Goal = "operational", timeout: Timeout = 
     is_reached = found.operational if goal == "operational" else found.state.state == "active"
     missing = "; ".join(escape(each) for each in found.missing)
     if not is_reached and not session.is_json:
-        raise RemsimError(
-            f"{found.client} has {found.bank} ({found.state.state}), but {missing}", hint="see remsim ctl mappings"
-        )
-    text = f"{found.client} has {found.bank}: {found.state.state}"
+        raise RemsimError(f"{_has(found)} ({found.state.state}), but {missing}", hint="see remsim ctl mappings")
+    text = f"{_has(found)}: {found.state.state}"
     said = f"{text}; {missing}" if missing else text
     session.show(found.model_dump(mode="json", exclude_none=True), lambda: print(said))
     return 0 if is_reached else 1
+
+
+def _has(found: "MappingModel") -> str:
+    return f"{found.client} has {found.bank or 'no slot'}"
+
+
+def waiting(session: CtlSession, which: str | None) -> list[str]:
+    """One line per mapping that waits for the card that it follows, of all or of a client (C7) or client slot (C7:0).
+
+    None of a server that knows no v2.
+    """
+    from remsim.rest import RestApiError, calls
+
+    try:
+        with session.rest.v2() as rest:
+            found = list(rest.items(calls.list_mappings(state="waiting")))
+    except RestApiError:
+        return []
+    wanted = None if which is None else which.upper()
+    return [
+        f"{each.client} waits: {'; '.join(escape(text) for text in each.missing)}"
+        for each in found
+        if wanted is None or each.client == wanted or each.client.startswith(f"{wanted}:")
+    ]
 
 
 def apply(

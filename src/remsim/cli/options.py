@@ -64,8 +64,21 @@ class DaemonOptions(CommonOptions):
     )
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class RestOptions:
+    """What commands take that ask a server, besides what every command takes."""
+
+    rest: Annotated[str | None, _text("The server's REST interface (default: port 9997 of this host).", "URL")] = None
+    authority: Annotated[
+        str | None,
+        _text("Use https, and accept only a server of this authority; the server's own host finds it.", "FILE"),
+    ] = None
+
+
 #: For default arguments: nothing was given.
 NO_COMMON_OPTIONS: Final = CommonOptions()
+NO_REST_OPTIONS: Final = RestOptions()
 NO_DAEMON_OPTIONS: Final = DaemonOptions()
 
 

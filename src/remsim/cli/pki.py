@@ -4,6 +4,7 @@
 Certificates live in the server's state directory: the authority in ``ca``, what the server itself shows in ``tls``.
 """
 
+import contextlib
 import json as json_format
 import os
 import sys
@@ -265,17 +266,37 @@ def _show_authority(authority: "Authority", options: PkiOptions) -> int:
 
 
 @app.command
-def code(identity: str, /, *, options: PkiOptions = _NO_OPTIONS) -> int:
-    """Make a one-time code by which a new host gets its certificate: bank/1, client/23, client/23/0."""
-    made = options.authority().make_code(Identity.parse(identity), now=time.time())
-    text = made.to_text()
+def code(
+    identity: str,
+    /,
+    *,
+    to: Annotated[Path | None, Parameter(metavar="FILE")] = None,
+    options: PkiOptions = _NO_OPTIONS,
+) -> int:
+    """Make a one-time code by which a new host gets its certificate: bank/1, client/23, client/23/0.
+
+    Parameters
+    ----------
+    to: Path
+        Write it to this file, which only this user can read, instead of printing it. Must not exist.
+    """
+    with contextlib.ExitStack() as stack:
+        # The file first: a code that could not be written would be one that nobody has.
+        write = None if to is None else stack.enter_context(files.create_private(to))
+        made = options.authority().make_code(Identity.parse(identity), now=time.time())
+        text = made.to_text()
+        if write is not None:
+            write(text)
     if not options.json:
         print(
             f"good once, for {LIFETIME_S / 60:.0f} minutes, {TRIES} tries; on the new host: "
             f"remsim enroll https://THIS-SERVER:{REST_PORT} -, which reads the code",
             file=sys.stderr,
         )
-    return options.show({"identity": str(made.identity), "code": text, "lifetime_s": LIFETIME_S}, text)
+    found: dict[str, object] = {"identity": str(made.identity), "lifetime_s": LIFETIME_S}
+    if to is None:
+        return options.show(found | {"code": text}, text)
+    return options.show(found) if options.json else 0
 
 
 def _revoke(authority: "Authority", which: str, now: float, reason: str) -> "list[Issued]":

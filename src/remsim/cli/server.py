@@ -2,12 +2,15 @@
 """``remsim server``: options of the server. What they mean is written in ``remsim.config.ServerConfig``.
 
 ``remsim server init`` makes what a new server needs. The first token's text is printed once, alone on stdout, so that
-it can be kept in a file or a variable; all else goes to stderr.
+it can be kept in a variable, or written to a file for this user only; all else goes to stderr.
 """
 
 import json as json_format
 import sys
 import time
+from functools import partial
+from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -28,7 +31,6 @@ from remsim.pki.credentials import Credentials
 if TYPE_CHECKING:
     from remsim.config import ServerConfig
     from remsim.pki.bootstrap import BootstrapResult
-    from remsim.server.core.tokens import StoredToken
 
 app = command_app("server", "Run the server: mappings, RSPRO and REST.")
 
@@ -97,6 +99,7 @@ def init(
     name: Annotated[str | None, Parameter(metavar="NAME")] = None,
     host: Annotated[tuple[str, ...], repeatable("HOST")] = (),
     token_name: Annotated[str | None, Parameter(metavar="NAME")] = None,
+    to: Annotated[Path | None, Parameter(metavar="FILE")] = None,
     state: Annotated[str | None, Parameter(metavar="DIR")] = None,
     database: Annotated[str | None, Parameter(metavar="URL")] = None,
     json: Flag = None,
@@ -114,12 +117,14 @@ def init(
         Name or address by which browsers reach the server; may be given several times.
     token_name: str
         Whose token it is: the audit log names it (default: the user who runs this).
+    to: Path
+        Write the token to this file, which only this user can read, instead of printing it. Must not exist.
     state: str
         The server's state directory (default: as remsim server).
     database: str
         The server's database, if it is not in the state directory.
     json: bool
-        Print JSON, with the token in it.
+        Print JSON, with the token in it, unless that is written to a file.
     """
     from remsim.config import CREDENTIALS_NAME, ServerConfig
 
@@ -134,20 +139,30 @@ def init(
     files.make_private_directory(config.state_dir)
     credentials = Credentials(config.credentials_dir or config.state_dir / CREDENTIALS_NAME)
     made = found_server(config.authority_dir, credentials, name=name, hosts=host, now=time.time())
-    token = create_first_token(config, name=holder)
+    token = create_first_token(config, name=holder, keep=None if to is None else partial(_keep, to))
     link = None if token is None else login_link(config, token[1].token_id)
     if json:
-        print(json_format.dumps(_as_json(config, made, token) | {"link": link}, indent=2))
+        shown = None if token is None or to is not None else token[0]
+        print(json_format.dumps(_as_json(config, made) | {"token": shown, "link": link}, indent=2))
         return 0
     _tell(config, made)
     if token is None:
         print("there was a token already, and none was made; make more with: remsim token create", file=sys.stderr)
         return 0
     text, record = token
-    print(text)
-    print(f"token {record.token_id} (admin) for {holder}; it is shown once: put it into REMSIM_TOKEN", file=sys.stderr)
+    use = "it is shown once: put it into REMSIM_TOKEN"
+    if to is None:
+        print(text)
+    else:
+        use = f'use it with: REMSIM_TOKEN="$(cat {quote(str(to))})"'
+    print(f"token {record.token_id} (admin) for {holder}; {use}", file=sys.stderr)
     print(f"the page, to log in once, within ten minutes: {link}", file=sys.stderr)
     return 0
+
+
+def _keep(path: Path, text: str) -> None:
+    with files.create_private(path) as write:
+        write(text)
 
 
 def _tell(config: "ServerConfig", made: "BootstrapResult") -> None:
@@ -166,9 +181,7 @@ def _tell(config: "ServerConfig", made: "BootstrapResult") -> None:
     print("\n".join(lines), file=sys.stderr)
 
 
-def _as_json(
-    config: "ServerConfig", made: "BootstrapResult", token: "tuple[str, StoredToken] | None"
-) -> dict[str, object]:
+def _as_json(config: "ServerConfig", made: "BootstrapResult") -> dict[str, object]:
     facts = made.certificate
     return {
         "directory": str(config.state_dir),
@@ -180,5 +193,4 @@ def _as_json(
             "expiresAt": facts.not_after.isoformat().replace("+00:00", "Z"),
         },
         "isServerNew": made.is_certificate_new,
-        "token": None if token is None else token[0],
     }

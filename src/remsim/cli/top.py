@@ -3,11 +3,8 @@
 
 import os
 import sys
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, command_app, resolve
+from remsim.cli.options import NO_COMMON_OPTIONS, NO_REST_OPTIONS, CommonOptions, RestOptions, command_app, resolve
 
 app = command_app("top", "See banks, clients, cards and problems of a server, live.")
 
@@ -15,31 +12,19 @@ app = command_app("top", "See banks, clients, cards and problems of a server, li
 @app.default
 def top(
     *,
-    rest: Annotated[
-        str | None,
-        Parameter(
-            metavar="URL", show_default=False, help="The server's REST interface (default: port 9997 of this host)."
-        ),
-    ] = None,
-    authority: Annotated[
-        str | None,
-        Parameter(
-            metavar="FILE",
-            show_default=False,
-            help="Use https, and accept only a server of this authority; the server's own host finds it.",
-        ),
-    ] = None,
+    server: RestOptions = NO_REST_OPTIONS,
     common: CommonOptions = NO_COMMON_OPTIONS,
 ) -> int:
     """See banks, clients, cards and problems of a server, live, in a terminal of at least 80 columns and 24 lines.
 
-    Keys: 1, 2 and 3 show slots, clients and events; / searches; q ends. The token is taken from REMSIM_TOKEN.
+    Keys: 1, 2 and 3 show slots, clients and events; t traces the chosen one; / searches; q ends. The token is taken
+    from REMSIM_TOKEN.
     """
     from remsim.cli.rest import open_rest
     from remsim.config import CtlConfig
     from remsim.core.errors import ConfigError, RemsimError
 
-    config = resolve(CtlConfig, common, rest=rest, authority=authority)
+    config = resolve(CtlConfig, common, **vars(server))
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ConfigError("remsim top needs a terminal", hint="for programs there is: remsim ctl watch --json")
     with open_rest(config, os.environ, program="top") as client:

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
-from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, command_app, resolve
+from remsim.cli.options import (
+    NO_COMMON_OPTIONS,
+    NO_REST_OPTIONS,
+    CommonOptions,
+    Flag,
+    RestOptions,
+    command_app,
+    resolve,
+)
 from remsim.core.errors import ConfigError
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.text import counted
@@ -81,8 +89,7 @@ def trace(
     *,
     output: OutputOptions = _NO_OUTPUT,
     count: Annotated[int | None, _option("End after so many records.", "N")] = None,
-    rest: Annotated[str | None, _option("The server's REST (default: port 9997 of this host).", "URL")] = None,
-    authority: Annotated[str | None, _option("Use https, and accept only a server of this authority.", "FILE")] = None,
+    server: RestOptions = NO_REST_OPTIONS,
     common: CommonOptions = NO_COMMON_OPTIONS,
 ) -> int:
     """Watch the commands at a slot until Ctrl-C.
@@ -95,7 +102,7 @@ def trace(
     from remsim.config import CtlConfig
     from remsim.logs import setup_logging
 
-    config = resolve(CtlConfig, common, rest=rest, authority=authority)
+    config = resolve(CtlConfig, common, **vars(server))
     setup_logging(level=config.log_level, log_format=config.log_format)
     from remsim.cli.main import on_closed_output
     from remsim.cli.rest import open_rest
@@ -103,8 +110,8 @@ def trace(
     outputs = _outputs(where, output, rolling)
     # Like Ctrl-C: what is written is whole.
     signal.signal(signal.SIGTERM, _interrupt)
-    with open_rest(config, os.environ, program="trace") as client, client.v2() as server:
-        watch = TraceWatch(server, where, outputs, most=count)
+    with open_rest(config, os.environ, program="trace") as client, client.v2() as opened:
+        watch = TraceWatch(opened, where, outputs, most=count)
         try:
             watch.run()
         except KeyboardInterrupt:
@@ -186,7 +193,7 @@ class TraceWatch:
         self._failures += 1
 
     def _on_item(self, item: "TraceItem") -> None:
-        from remsim.cli.tracing import ends_text
+        from remsim.rest.trace_lines import ends_text
         from remsim.rest.traces import TraceEndsModel, TraceMissedModel
 
         if self._lost_at is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from remsim.ahead.figures import LatencyFigures
 from remsim.client.core.states import SlotState
 from remsim.client.limits import LIMITS
-from remsim.metrics import ProgramMetrics
+from remsim.metrics import OutletMetrics, ProgramMetrics
 
 _LABEL = ("client_slot",)
 
@@ -16,12 +16,14 @@ class ClientMetrics(ProgramMetrics):
 
     def __init__(self) -> None:
         super().__init__("client", limits=LIMITS)
+        self.outlets = OutletMetrics(self)
         self.tpdus = self.counter("tpdus", "Commands of the modem that a card answered", _LABEL)
         self.failed_tpdus = self.counter("tpdus_failed", "Commands of the modem that got no answer", _LABEL)
         self.unknown = self.counter(
             "unknown_commands", "Commands of the modem whose direction is not known", (*_LABEL, "action")
         )
         self.duration = self.histogram("tpdu_seconds", "From a command to its answer", _LABEL)
+        self.pings = self.histogram("ping_seconds", "From a PING to its PONG: the network", (*_LABEL, "peer"))
         self.resets = self.counter("resets", "Resets by the modem", (*_LABEL, "kind"))
         self.sessions = self.counter("sessions", "Sessions with a bankd that came into service", _LABEL)
         self.cuts = self.counter("cuts", "Links to a bankd that were lost while the session was held", _LABEL)

@@ -6,8 +6,7 @@ Takes no decisions: turns what happens into coordinator calls and carries out th
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -39,6 +38,7 @@ from remsim.core.executor import ActionExecutor
 from remsim.core.identity import Identity, Role
 from remsim.core.limits import LimitName
 from remsim.core.log_event import LogEvent
+from remsim.core.values import dataclass
 from remsim.emulators.base import CardEmulator, EmulatorEvents, Hardware, Lines, PpsResult
 from remsim.logs import Logger, get_logger
 from remsim.net.connections import ConnectionManager, DialledLink
@@ -50,6 +50,7 @@ from remsim.net.tls.security import TransportSecurity
 from remsim.session.hold import HoldTimes
 from remsim.trace.gsmtap import AtrRecord, TpduRecord
 from remsim.trace.mask import TraceMask
+from remsim.trace.outlet import CommandOutlet, DoneCommand
 from remsim.trace.tap import NO_ID, CommandId, SlotTap
 from remsim.wire.link.actions import Accepted, AnnounceReturn, AskIdentity, Close, LinkId, Probe, Send
 from remsim.wire.link.dialing import Backoff, DialState
@@ -82,6 +83,7 @@ class ClientSlotRunner(EmulatorEvents):
         metrics: ClientMetrics,
         protection: TransportSecurity,
         on_revocations: Callable[[bytes], None] | None = None,
+        outlets: Sequence[CommandOutlet] = (),
     ) -> None:
         config = spec.config
         self.config = config
@@ -105,6 +107,7 @@ class ClientSlotRunner(EmulatorEvents):
         )
         self._gsmtap: GsmtapSender | None = None
         self._mask = TraceMask()
+        self._outlets = tuple(outlets)
         self._trace = self.coordinator.trace
         self._trace.on_left_out = partial(metrics.limits.reached, LimitName.TRACE_RATE)
         self.coordinator.health.emulator = self.emulator.kind
@@ -261,6 +264,10 @@ class ClientSlotRunner(EmulatorEvents):
         """Something arrived on one of our links."""
         self._run(self.coordinator.on_event(link, event, self._manager.now()))
 
+    def on_round_trip(self, link: LinkId, seconds: float) -> None:
+        """The peer of one of our links has answered a PING."""
+        self._metrics.pings.labels(self._label, "server" if link == self.server.link else "bankd").observe(seconds)
+
     def on_link_lost(self, link: LinkId, reason: str) -> None:
         """One of our links is gone."""
         self._lost = link
@@ -379,6 +386,8 @@ class ClientSlotRunner(EmulatorEvents):
             self._trace_command(self._trace.tap, command, response, duration_s, failure)
         if self._gsmtap is not None:
             self._send_gsmtap(self._gsmtap, command, response)
+        if self._outlets:
+            self._tell_outlets(command, response, duration_s)
         self._observer.on_command(
             CommandRecord(self.coordinator.client_slot, command.tpdu, response, duration_s, failure=failure)
         )
@@ -387,12 +396,33 @@ class ClientSlotRunner(EmulatorEvents):
         self, tap: SlotTap, command: Command, response: bytes | None, duration_s: float, failure: str
     ) -> None:
         """Somebody watches."""
+        tap.on_command(
+            command.tpdu,
+            response,
+            self._manager.now(),
+            command_id=self._command_id(command),
+            spent_s=duration_s,
+            failure=failure,
+        )
+
+    def _command_id(self, command: Command) -> CommandId:
         label = self.coordinator.label
         # The tags of a classic bankd mean nothing.
-        command_id = NO_ID if label is None else CommandId(label, command.tag, command.index)
-        tap.on_command(
-            command.tpdu, response, self._manager.now(), command_id=command_id, spent_s=duration_s, failure=failure
+        return NO_ID if label is None else CommandId(label, command.tag, command.index)
+
+    def _tell_outlets(self, command: Command, response: bytes | None, duration_s: float) -> None:
+        """Somebody keeps what passes, or has it sent."""
+        bank_slot = self.coordinator.bank_slot
+        done = DoneCommand(
+            self._label,
+            command.tpdu,
+            response,
+            other="" if bank_slot is None else str(bank_slot),
+            command_id=self._command_id(command),
+            spent_s=duration_s,
         )
+        for outlet in self._outlets:
+            outlet.on_command(done)
 
     def _send_gsmtap(self, sender: GsmtapSender, command: Command, response: bytes | None) -> None:
         if response is None:
@@ -408,6 +438,9 @@ class ClientSlotRunner(EmulatorEvents):
         if self._trace.tap is not None:
             self._trace.tap.on_unknown_card()
             self._trace.tap.on_atr(action.atr, self._manager.now())
+        for outlet in self._outlets:
+            outlet.on_unknown_card(self._label)
+            outlet.on_atr(self._label, action.atr)
         self.emulator.set_atr(action.atr)
 
     def _store_revocations(self, action: StoreRevocations) -> None:
@@ -481,6 +514,8 @@ class ClientSlotRunner(EmulatorEvents):
             case NoticeKind.MODEM_RESET if notice.reset is not None:
                 metrics.resets.labels(label, notice.reset.value).inc()
                 self._mask.on_reset(0)
+                for outlet in self._outlets:
+                    outlet.on_reset(label)
                 if self._trace.tap is not None:
                     self._trace.tap.on_reset(
                         notice.reset, self._manager.now(), words=f"modem, {notice.reset.value} reset"

@@ -24,6 +24,8 @@ from remsim.net.runtime.report import SIGNAL_EXIT_BASE
 from remsim.net.runtime.state_lock import StateLock
 from remsim.net.runtime.tasks import TaskOwner, in_thread
 from remsim.net.tls.security import TransportSecurity, protect
+from remsim.outlets import Outlets
+from remsim.trace.outlet import CommandOutlet
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.link.engine import Event
 
@@ -73,13 +75,16 @@ class ClientService:
         """Take the emulators and dial the servers. Raises StartError."""
         tasks = await self._owned.enter_async_context(TaskOwner("client", log=self._log))
         self._owned.callback(tasks.cancel)
-        self._manager = ConnectionManager(self, tasks=tasks, log=self._log, limits=self._metrics.limits)
+        self._manager = ConnectionManager(
+            self, tasks=tasks, log=self._log, limits=self._metrics.limits, on_round_trip=self._on_round_trip
+        )
         protections = self._protect()
         self._lock_slots(protections)
         self._owned.push_async_callback(self._drain_scripts)
         self._owned.push_async_callback(self._manager.close)
         shared = {id(one): one for one in protections}
         on_list = {key: self._keep_certificate(one, self._manager, tasks) for key, one in shared.items()}
+        kept = self._keep_commands()
         for spec, protection in zip(self._specs, protections, strict=True):
             slot = ClientSlotRunner(
                 spec,
@@ -87,6 +92,7 @@ class ClientService:
                 metrics=self._metrics,
                 protection=protection,
                 on_revocations=on_list[id(protection)],
+                outlets=kept,
             )
             self.slots.append(slot)
             self._owned.push_async_callback(slot.stop)
@@ -96,6 +102,20 @@ class ClientService:
         steps: list[Step] = [certificate.reload for certificate in self.certificates]
         tasks.vital(self._reload.run(*steps, self._reload_settings), name="reload")
         self.started.set()
+
+    def _keep_commands(self) -> Sequence[CommandOutlet]:
+        """Where the commands of all slots are kept or sent; the slots of a process agree on that. Raises StartError."""
+        config = next((spec.config for spec in self._specs if spec.config.has_outlets), None)
+        if config is None:
+            return ()
+        kept = Outlets(config, program=config.program, log=self._log)
+        kept.show(self._metrics.outlets)
+
+        async def stop() -> None:
+            await in_thread(kept.stop)
+
+        self._owned.push_async_callback(stop)
+        return kept.each()
 
     def _lock_slots(self, protections: Sequence[TransportSecurity]) -> None:
         """Keep a second program from taking over our slots with the same certificate. Raises StartError."""
@@ -199,6 +219,11 @@ class ClientService:
         for slot in self.slots:
             if slot.script is not None:
                 await slot.script.drain(_SCRIPT_GRACE_S)
+
+    def _on_round_trip(self, link: LinkId, seconds: float) -> None:
+        slot = self._by_link.get(link)
+        if slot is not None:
+            slot.on_round_trip(link, seconds)
 
     # LinkHandler
 

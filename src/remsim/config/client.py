@@ -18,6 +18,7 @@ from remsim.config.models import (
     EmulatorSettings,
     SessionSettings,
     Settings,
+    TraceSettings,
 )
 from remsim.config.values import RSPRO_PORT, VPCD_PORT, HostPort
 
@@ -55,7 +56,7 @@ class CardSettings(Settings):
     atr: fields.Atr = bytes.fromhex("3b00")
     #: Keep the configured ATR; ignore the card's.
     atr_ignore_rspro: fields.Switch = False
-    atr_rules: AtrRules = AtrRules()
+    atr_rules: AtrRules = AtrRules.defaults()
     #: What to do when the card's ATR comes after the modem was shown the configured one:
     #: `reinsert` takes the card out and puts it in again, `reset` pulses the modem's own reset line.
     atr_late: Literal["reinsert", "reset"] = "reinsert"
@@ -69,14 +70,14 @@ class CardSettings(Settings):
 
     @model_validator(mode="after")
     def _check_atr(self) -> Self:
-        if self.atr_ignore_rspro and self.atr_rules != AtrRules():
+        if self.atr_ignore_rspro and self.atr_rules != AtrRules.defaults():
             raise ContradictionError(
                 ("atr_ignore_rspro", "atr_rules"), "rules change the bank's ATR, which is not shown at all"
             )
         return self
 
 
-class ClientConfig(CardSettings, SessionSettings, DaemonConfig):
+class ClientConfig(CardSettings, TraceSettings, SessionSettings, DaemonConfig):
     """Settings of the ``remsim client`` commands for one client slot."""
 
     program: ClassVar[str] = "client"
@@ -107,7 +108,8 @@ class ClientVpcdConfig(VpcdSettings, ClientConfig):
     @property
     def reader(self) -> VpcdSettings:
         """The virtual reader's part."""
-        return VpcdSettings(**{key: getattr(self, key) for key in VpcdSettings.model_fields})
+        # Judged already, as ours.
+        return VpcdSettings.model_construct(**{key: getattr(self, key) for key in VpcdSettings.model_fields})
 
 
 class ClientSlotConfig(CardSettings):
@@ -128,7 +130,7 @@ class ClientSlotConfig(CardSettings):
     unknown_commands: UnknownWord | None = None
 
 
-class ClientRunConfig(SessionSettings, DaemonConfig):
+class ClientRunConfig(TraceSettings, SessionSettings, DaemonConfig):
     """Settings of ``remsim client run``: every client slot of a host in one process."""
 
     program: ClassVar[str] = "client"
@@ -153,7 +155,13 @@ class ClientRunConfig(SessionSettings, DaemonConfig):
         """The settings of one slot together with those that all share."""
         shared = {
             name: getattr(self, name)
-            for name in (*DaemonConfig.model_fields, *SessionSettings.model_fields, "server", "gsmtap")
+            for name in (
+                *DaemonConfig.model_fields,
+                *SessionSettings.model_fields,
+                *TraceSettings.model_fields,
+                "server",
+                "gsmtap",
+            )
         }
         if slot.ahead is not None:
             shared["ahead"] = slot.ahead

@@ -36,6 +36,10 @@ _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 #: RSPRO: ComponentName is an IA5String of 1..32 characters.
 _COMPONENT_NAME: Final = re.compile(r"[\x20-\x7e]{1,32}")
+#: No user and password: the exporter has headers for that, which are no part of an address that ends up in a log.
+_COLLECTOR_URL: Final = re.compile(
+    r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{1,5})?(?:/[!-~]*)?", re.ASCII
+)
 
 T = TypeVar("T")
 
@@ -57,13 +61,18 @@ def _within(low: int, high: int) -> AfterValidator:
     return AfterValidator(validate)
 
 
-def _seconds(value: object) -> object:
-    if isinstance(value, SettingText):
-        try:
-            return float(value)
-        except ValueError:
-            raise ValueTextError("is not a number of seconds") from None
-    return value
+def _number(what: str) -> BeforeValidator:
+    """Text is read as a number of ``what``; anything else is left to the checks that follow."""
+
+    def read(value: object) -> object:
+        if isinstance(value, SettingText):
+            try:
+                return float(value)
+            except ValueError:
+                raise ValueTextError(f"is not a number{what}") from None
+        return value
+
+    return BeforeValidator(read)
 
 
 def _switch(value: object) -> object:
@@ -115,6 +124,14 @@ def _path(text: str) -> Path:
     if not text.strip() or "\0" in text:
         raise ValueTextError("is no file name")
     return Path(text)
+
+
+def _collector_url(text: str) -> str:
+    """What OpenTelemetry's exporter is given: with the standard path, if it has none."""
+    if _COLLECTOR_URL.fullmatch(text) is None:
+        raise ValueTextError(f"{text!r} is no address of a collector, such as http://127.0.0.1:4318")
+    base = text.rstrip("/")
+    return text if "/" in base.partition("://")[2] else f"{base}/v1/traces"
 
 
 def _component_name(text: str) -> str:
@@ -207,13 +224,18 @@ Id = Annotated[int, BeforeValidator(_whole), Strict(), _within(0, MAX_ID)]
 #: RSPRO declares numberOfSlots as a SlotNumber, so 1023 is the most that a bank can announce.
 SlotCount = Annotated[int, BeforeValidator(_whole), Strict(), _within(1, MAX_ID)]
 Count = Annotated[int, BeforeValidator(_whole), Strict(), _within(1, 1_000_000)]
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=86400, strict=True, allow_inf_nan=False)]
+Seconds = Annotated[float, _number(" of seconds"), Field(gt=0, le=86400, strict=True, allow_inf_nan=False)]
+Megabytes = Annotated[float, _number(" of megabytes"), Field(ge=0.001, le=100_000, strict=True, allow_inf_nan=False)]
+Days = Annotated[float, _number(" of days"), Field(gt=0, le=36_500, strict=True, allow_inf_nan=False)]
+#: From next to nothing to all.
+Share = Annotated[float, _number(""), Field(gt=0, le=1, strict=True, allow_inf_nan=False)]
 #: Milliseconds.
-CardTime = Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=10_000, strict=True, allow_inf_nan=False)]
-HoldTime = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=3600, strict=True, allow_inf_nan=False)]
+CardTime = Annotated[float, _number(" of seconds"), Field(ge=0, le=10_000, strict=True, allow_inf_nan=False)]
+HoldTime = Annotated[float, _number(" of seconds"), Field(gt=0, le=3600, strict=True, allow_inf_nan=False)]
 Switch = Annotated[bool, BeforeValidator(_switch), Strict()]
 PlainText = Annotated[str, BeforeValidator(_plain), Strict(), Field(min_length=1)]
 Name = Annotated[str, PlainValidator(_parsed(str, "a string", _component_name))]
+CollectorUrl = Annotated[str, PlainValidator(_parsed(str, "a string", _collector_url))]
 FilePath = Annotated[Path, PlainValidator(_parsed(Path, "a string", _path))]
 Atr = Annotated[bytes, PlainValidator(_parsed(bytes, "a string of hex bytes", parse_atr_bytes))]
 ClientSlotField = Annotated[ClientSlot, PlainValidator(_parsed(ClientSlot, 'a string "ID:SLOT"', ClientSlot.parse))]

@@ -47,6 +47,11 @@ class Settings(BaseModel):
         defer_build=True,
     )
 
+    @classmethod
+    def defaults(cls) -> Self:
+        """With all defaults. They are not judged: that would build each table's model at every start."""
+        return super().model_construct()
+
 
 class EmulatorSettings(Settings):
     """Base of an emulator's own settings: frozen, unknown keys refused. See ``config.load.parse_settings``."""
@@ -99,6 +104,45 @@ class SessionSettings(Settings):
         return self.resume == "always" or (self.resume == "proven" and is_proven)
 
 
+class TraceFileSettings(Settings):
+    """Of captures in `trace_dir`; each slot has files of its own."""
+
+    #: A new file begins before one would be larger than so many MB (of a million bytes).
+    max_mb: fields.Megabytes = 10.0
+    #: A new file begins with the first command after so many seconds, too; without it, by size only.
+    max_s: fields.Seconds | None = None
+    #: So many files of a slot are kept, the newest ones.
+    keep: fields.Count = 10
+    #: When a new file begins, those that were written last so many days ago are removed.
+    keep_days: fields.Days | None = None
+    #: Keep commands that no modem has sent, too, marked as in GSMTAP.
+    guesses: fields.Switch = False
+
+
+class OtelSettings(Settings):
+    """Spans for OpenTelemetry; only with the extra `otel`."""
+
+    #: The collector, as http://HOST:4318; without it, nothing is sent, whatever the environment says. Certificates,
+    #: headers and the like are taken from the standard variables, such as OTEL_EXPORTER_OTLP_HEADERS.
+    endpoint: fields.CollectorUrl | None = None
+    #: The share of commands of which spans are sent; bankd and client choose the same ones.
+    share: fields.Share = 1.0
+
+
+class TraceSettings(Settings):
+    """Where bankd and client keep or send what passes at their slots, without anybody watching."""
+
+    #: Captures for Wireshark are kept in this folder, secrets hidden; nowhere by default.
+    trace_dir: fields.FilePath | None = None
+    trace_files: TraceFileSettings = TraceFileSettings()
+    otel: OtelSettings = OtelSettings()
+
+    @property
+    def has_outlets(self) -> bool:
+        """Whether there is anything to keep or to send."""
+        return self.trace_dir is not None or self.otel.endpoint is not None
+
+
 class Timers(Settings):
     """Protocol deadlines that an operator may want to change."""
 
@@ -142,9 +186,9 @@ class DaemonConfig(CommonConfig):
     plaintext: fields.Plaintext = None
     #: Directory with key, certificate and whom to trust; without it `tls` in the state directory.
     tls_dir: fields.FilePath | None = None
-    keepalive: KeepAliveSettings = KeepAliveSettings()
-    timers: Timers = Timers()
-    limits: Limits = Limits()
+    keepalive: KeepAliveSettings = KeepAliveSettings.defaults()
+    timers: Timers = Timers.defaults()
+    limits: Limits = Limits.defaults()
 
     @property
     def credentials_dir(self) -> Path | None:
@@ -299,7 +343,7 @@ class SlotOverride(Settings):
     ahead: AheadWord
 
 
-class BankdConfig(SessionSettings, DaemonConfig):
+class BankdConfig(TraceSettings, SessionSettings, DaemonConfig):
     """Settings of ``remsim bankd``."""
 
     program: ClassVar[str] = "bankd"
@@ -343,7 +387,7 @@ class BankdConfig(SessionSettings, DaemonConfig):
     inventory: Literal["on", "off"] = "on"
     #: A card that has not answered a command by then has failed.
     card_deadline_s: fields.Seconds = 60.0
-    reader_deadlines: ReaderDeadlines = ReaderDeadlines()
+    reader_deadlines: ReaderDeadlines = ReaderDeadlines.defaults()
     gsmtap: fields.GsmtapAddress | None = None
     gsmtap_slot: fields.Id | None = None
     gsmtap_reveal: fields.Switch = False

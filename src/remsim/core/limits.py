@@ -7,8 +7,9 @@ limit is counted under its name. Knows no program and does no I/O, so that decis
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from remsim.core.values import dataclass
 
 
 class LimitName(StrEnum):
@@ -55,6 +56,10 @@ class LimitName(StrEnum):
     STORED_REFUSALS = "stored_refusals"
     BANK_AUDIT = "bank_audit"
     LABELS = "labels"
+    SLOT_LOCKS = "slot_locks"
+    PAGE_SESSIONS = "page_sessions"
+    PAGE_BOARDS = "page_boards"
+    LATENCY_SLOTS = "latency_slots"
     KNOWN_CLIENTS = "known_clients"
     LEASES = "leases"
     WARNINGS = "warnings"

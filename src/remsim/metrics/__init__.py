@@ -125,6 +125,16 @@ class ProgramMetrics:
         return registry_of(self.shown)
 
 
+class OutletMetrics:
+    """Of programs that keep or send what passes at their slots; all 0 where they do not."""
+
+    def __init__(self, metrics: ProgramMetrics) -> None:
+        self.captured = metrics.counter("captured_packets", "Packets written to captures")
+        self.captured_lost = metrics.counter("captured_packets_lost", "Packets that no capture has")
+        self.spans = metrics.counter("spans", "Spans that a collector took")
+        self.spans_lost = metrics.counter("spans_lost", "Spans that no collector took")
+
+
 class MetricsServer:
     """The endpoint, as long as it runs. ``address`` has the real port if 0 was asked for."""
 

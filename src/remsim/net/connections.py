@@ -62,13 +62,16 @@ class ConnectionManager:
         on_refused: Callable[[str], None] | None = None,
         limits: LimitCounts | None = None,
         lines: LogRateLimiter | None = None,
+        on_round_trip: Callable[[LinkId, float], None] | None = None,
     ) -> None:
         """``on_refused`` is called with the kind of refusal of each connection that never became a link.
 
+        ``on_round_trip`` is called with the seconds after which a link's peer has answered a PING.
         ``limits`` counts the limits that peers reach. ``lines`` is the program's own limiter of log lines, which it
         closes itself; without it, there is one for the links.
         """
         self._handler = handler
+        self._on_round_trip = on_round_trip
         #: The loop's time in seconds: what coordinators are given as ``now``.
         self.now: Callable[[], float] = asyncio.get_running_loop().time
         self._tasks = tasks
@@ -322,6 +325,11 @@ class ConnectionManager:
     def on_event(self, link: LinkId, event: Event) -> None:
         """Pass on."""
         self._handler.on_event(link, event)
+
+    def on_round_trip(self, link: LinkId, seconds: float) -> None:
+        """Pass on."""
+        if self._on_round_trip is not None:
+            self._on_round_trip(link, seconds)
 
     def on_limit(self, limit: LimitName) -> None:
         """Count it; the link says why it ends."""

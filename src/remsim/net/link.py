@@ -75,6 +75,10 @@ class LinkOwner(Protocol):
         """The peer has reached this limit, and loses the link."""
         ...
 
+    def on_round_trip(self, link: LinkId, seconds: float) -> None:
+        """The peer has answered a PING, after this time."""
+        ...
+
     def in_turn(self, work: Callable[[], None]) -> None:
         """Do work for a link that has had its share, when the others have had theirs."""
         ...
@@ -112,6 +116,7 @@ class Link(asyncio.Protocol):
         self.has_heard = False
         # What has come and was not looked at yet, and from where on.
         self._unseen, self._seen = b"", 0
+        self._piece_bytes = FIRST_PIECE_BYTES
         self._allowance = Allowance(FIRST_RATE)
         # Runs while nothing is read from a peer that has used up its allowance.
         self._rest: asyncio.TimerHandle | None = None
@@ -168,8 +173,7 @@ class Link(asyncio.Protocol):
         elif self._rest is not None:
             self._unseen, self._seen = data, 0
         elif len(data) <= self._piece_bytes:
-            self._look_at(data)
-            if self._is_resting:
+            if self._look_at(data):
                 self._transport.pause_reading()
         else:
             self._transport.pause_reading()
@@ -183,19 +187,11 @@ class Link(asyncio.Protocol):
             return
         end = self._seen + self._piece_bytes
         piece, self._seen = self._unseen[self._seen : end], end
-        self._look_at(piece)
+        is_resting = self._look_at(piece)
         if self._seen >= len(self._unseen):
             self._unseen = b""
-        if not self._is_resting:
+        if not is_resting:
             self._go_on()
-
-    @property
-    def _piece_bytes(self) -> int:
-        return PIECE_BYTES if self._is_accepted else FIRST_PIECE_BYTES
-
-    @property
-    def _is_resting(self) -> bool:
-        return self._rest is not None
 
     def _go_on(self) -> None:
         """Look at what waits when it is this link's turn, or read more."""
@@ -204,7 +200,8 @@ class Link(asyncio.Protocol):
         elif not self.is_closing:
             self._transport.resume_reading()
 
-    def _look_at(self, data: bytes) -> None:
+    def _look_at(self, data: bytes) -> bool:
+        """Whether the peer has used up its allowance, and nothing more is to be read for a while."""
         self.has_heard = True
         connection, frames, now = self.connection, 1, self._loop.time()
         command = connection.receive_tpdu(data)
@@ -216,9 +213,11 @@ class Link(asyncio.Protocol):
         else:
             self._on_command(command, now)
         pause_s = self._allowance.spend(len(data), frames, now)
-        if pause_s and not self.is_closing:
-            self._owner.on_limit(LimitName.READING if self._is_accepted else LimitName.FIRST_READING)
-            self._rest = self._loop.call_later(pause_s, self._on_rested)
+        if not pause_s or self.is_closing:
+            return False
+        self._owner.on_limit(LimitName.READING if self._is_accepted else LimitName.FIRST_READING)
+        self._rest = self._loop.call_later(pause_s, self._on_rested)
+        return True
 
     def _on_rested(self) -> None:
         self._rest = None
@@ -274,7 +273,7 @@ class Link(asyncio.Protocol):
 
     def accept(self) -> None:
         """The peer is accepted: the limits for unknown peers do not hold for it any more."""
-        self._is_accepted = True
+        self._is_accepted, self._piece_bytes = True, PIECE_BYTES
         self.connection.connected()
         self._limit_silence()
         self._transport.set_write_buffer_limits(high=MAX_WRITE_BUFFER)
@@ -298,6 +297,8 @@ class Link(asyncio.Protocol):
         if self.connection.is_deadline_changed:
             self.connection.is_deadline_changed = False
             self._alarm.set(self.connection.next_deadline())
+            if (seconds := self.connection.take_round_trip()) is not None:
+                self._owner.on_round_trip(self.id, seconds)
 
     def close(self, reason: str) -> None:
         """Write what is due, then close."""

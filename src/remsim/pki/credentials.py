@@ -6,13 +6,15 @@ fits. The key never leaves the directory. Knows neither network nor how keys are
 """
 
 import json
+import shlex
 import threading
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, cast
 
+from remsim.config.files import AUTHORITY_NAME
 from remsim.core.identity import Identity
+from remsim.core.values import dataclass
 from remsim.pki import files
 from remsim.pki.clock import is_from_future
 from remsim.pki.errors import CertificateError, KeyFileError, PkiError, about_file
@@ -41,7 +43,7 @@ USUAL_LIFE: Final = timedelta(days=90, minutes=5)
 #: Servers sign a new list every hour and push it; one this old means that revocations do not arrive any more.
 MAX_LIST_AGE: Final = timedelta(hours=24)
 
-_ENROL_HINT: Final = "enrol this host: remsim pki code IDENTITY on the server, then remsim enroll URL CODE here"
+_ENROL: Final = "enrol this host: remsim pki code IDENTITY on the server, then remsim enroll URL CODE here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,16 @@ class Credentials:
         # A renewal brings a list in one thread while another is pushed in a second one.
         self._list_turn = threading.Lock()
 
+    @property
+    def remedy(self) -> str:
+        """What to do if these files cannot be used. Where the authority is at hand, nobody enrols."""
+        state = self.directory.parent
+        if self.directory.name != DIRECTORY or not (state / AUTHORITY_NAME).is_dir():
+            return _ENROL
+        again = f"remsim server init --state {shlex.quote(str(state))}"
+        gone = f"rm {shlex.quote(str(self.pair_file))} && " if self.exist() else ""
+        return f"the authority is on this host; make a new certificate with: {gone}{again}"
+
     def exist(self) -> bool:
         """Whether this host has a certificate."""
         return self.pair_file.exists()
@@ -80,7 +92,7 @@ class Credentials:
     def check(self) -> CertificateFacts:
         """Make sure that all files are there, readable and private. Returns what the certificate says."""
         if not self.exist():
-            raise KeyFileError(f"there is no certificate in {self.directory}", hint=_ENROL_HINT)
+            raise KeyFileError(f"there is no certificate in {self.directory}", hint=self.remedy)
         files.check_private_directory(self.directory)
         self.authority_facts()
         return self.certificate()
@@ -91,7 +103,7 @@ class Credentials:
         if not self.certificate().is_of(authority):
             raise CertificateError(
                 f"the certificate in {self.pair_file} is not of the authority in {self.authority_file}",
-                hint=_ENROL_HINT,
+                hint=self.remedy,
             )
         if revocations is not None and not revocations.is_of(authority):
             raise CertificateError(
@@ -101,10 +113,10 @@ class Credentials:
 
     def certificate(self) -> CertificateFacts:
         """The certificate of this host."""
-        with about_file(self.pair_file, _ENROL_HINT):
+        with about_file(self.pair_file, self.remedy):
             facts = read_certificate(decode_pem(files.read_private(self.pair_file))[0])
         if facts.identity is None:
-            raise CertificateError(f"the certificate in {self.pair_file} names no identity", hint=_ENROL_HINT)
+            raise CertificateError(f"the certificate in {self.pair_file} names no identity", hint=self.remedy)
         return facts
 
     def identity(self) -> Identity:
@@ -118,14 +130,14 @@ class Credentials:
     def authority(self) -> bytes:
         """The certificate that this host trusts, PEM."""
         pem = files.read_public(self.authority_file)
-        with about_file(self.authority_file, _ENROL_HINT):
+        with about_file(self.authority_file, self.remedy):
             decode_pem(pem)
         return pem
 
     def authority_facts(self) -> CertificateFacts:
         """What the certificate says that this host trusts."""
         pem = self.authority()
-        with about_file(self.authority_file, _ENROL_HINT):
+        with about_file(self.authority_file, self.remedy):
             return read_certificate(decode_pem(pem)[0])
 
     def source(self) -> str | None:
@@ -138,7 +150,7 @@ class Credentials:
             value = None
         url = value.get("url") if isinstance(value, dict) else None
         if not isinstance(url, str):
-            raise KeyFileError(f"{self._source_file} does not say whom to ask for renewal", hint=_ENROL_HINT)
+            raise KeyFileError(f"{self._source_file} does not say whom to ask for renewal", hint=self.remedy)
         return url
 
     # Life of the certificate

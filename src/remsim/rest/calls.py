@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls of REST v2 as values: what is asked, and the model of the answer. ``Rest.do`` and ``AsyncRest.do`` make them.
 
-Knows no connection. Slots are written ``B1:3`` and ``C7:0``; a card ``B1:3``, ``iccid:NUMBER`` or ``label:NAME``.
+Knows no connection. Slots are written ``B1:3`` and ``C7:0``; a card ``B1:3``, ``iccid:NUMBER``,
+``imsi:NUMBER`` or ``label:NAME``.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel
 
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
 from remsim.rest import models
 
 PREFIX: Final = "/api/v2"
@@ -46,6 +48,10 @@ class Call(Generic[M_co]):
         """The same, done only if what it changes still has this ETag."""
         return replace(self, headers={**self.headers, "If-Match": tag})
 
+    def only_if_new(self) -> "Call[M_co]":
+        """The same, done only if there is nothing yet in its place."""
+        return replace(self, headers={**self.headers, "If-None-Match": "*"})
+
     def once(self, key: str) -> "Call[M_co]":
         """The same, done only once for this key, however often it is repeated."""
         return replace(self, headers={**self.headers, "Idempotency-Key": key})
@@ -78,9 +84,32 @@ def show_bank_slot(slot: str) -> Call[models.BankSlotModel]:
     return _get(f"/banks/{where.bank_id}/slots/{where.slot_nr}", models.BankSlotModel)
 
 
+def lock_slot(slot: str, reason: str) -> Call[models.LockModel]:
+    """Give a bank slot no new mapping. Raises IdRangeError, and ValidationError for what is no reason."""
+    where, body = BankSlot.parse(slot), models.LockOrder(reason=reason)
+    return Call("PUT", f"/banks/{where.bank_id}/slots/{where.slot_nr}/lock", models.LockModel, {}, body)
+
+
+def unlock_slot(slot: str) -> Call[Nothing]:
+    """It may be mapped again. Raises IdRangeError."""
+    where = BankSlot.parse(slot)
+    return Call("DELETE", f"/banks/{where.bank_id}/slots/{where.slot_nr}/lock", Nothing)
+
+
+def reinsert_card(client: str) -> Call[models.MappingModel]:
+    """Let a modem see its card removed and inserted again. Raises IdRangeError."""
+    return Call("POST", f"/mappings/{ClientSlot.parse(client)}/reinsert", models.MappingModel)
+
+
 def reset_bank(bank_id: int) -> Call[Nothing]:
     """Make a bankd drop its mappings and give it those that are desired."""
     return Call("POST", f"/banks/{bank_id}/reset", Nothing)
+
+
+def show_latency(slot: str) -> Call[models.LatencyHistoryModel]:
+    """How long the commands of a bank slot or client slot took in the last ten minutes. Raises IdRangeError."""
+    where = ClientSlot.parse(slot) if slot.startswith("C") else BankSlot.parse(slot)
+    return _get(f"/latency/{where}", models.LatencyHistoryModel)
 
 
 def list_clients(*, state: Link | None = None, label: str | None = None) -> Call[models.ClientPage]:
@@ -100,10 +129,15 @@ def list_sessions() -> Call[models.SessionPage]:
 
 
 def list_cards(
-    *, reveal: bool = False, state: Presence | None = None, label: str | None = None, bank: int | None = None
+    *,
+    reveal: bool = False,
+    state: Presence | None = None,
+    label: str | None = None,
+    bank: int | None = None,
+    imsi: str | None = None,
 ) -> Call[models.CardPage]:
     """All cards whose numbers are known; ``reveal``: in full, for admins."""
-    wanted = _given(state=state, label=label, bank=None if bank is None else str(bank))
+    wanted = _given(state=state, label=label, bank=None if bank is None else str(bank), imsi=imsi)
     return _get("/cards", models.CardPage, {**wanted, "reveal": "true"} if reveal else wanted)
 
 
@@ -114,7 +148,7 @@ def show_card(iccid: str) -> Call[models.CardModel]:
 
 def list_mappings(
     *,
-    state: Literal["stored", "sent", "active", "refused"] | None = None,
+    state: Literal["stored", "sent", "active", "refused", "waiting"] | None = None,
     label: str | None = None,
     bank: int | None = None,
 ) -> Call[models.MappingPage]:

@@ -8,9 +8,8 @@ from pydantic import ConfigDict, Field
 from remsim.core.ids import ClientSlot
 from remsim.rest.calls import Call, Nothing
 from remsim.rest.models import (
-    BANK_SLOT,
+    CARD,
     CLIENT_SLOT,
-    ICCID_DIGITS,
     ClientSlotText,
     MappingModel,
     Observed,
@@ -65,9 +64,10 @@ class LeaseModel(V2Model):
     granted_at: Time | None = None
     expires_at: Time | None = None
     ended_at: Time | None = None
-    ended: Literal["expired", "released", "unmapped", "timed_out"] | None = Field(
+    ended: Literal["expired", "released", "unmapped", "timed_out", "revoked"] | None = Field(
         None,
-        description="its time is over; it was given back or withdrawn; its mapping was deleted; no card was free",
+        description="its time is over; it was given back or withdrawn; its mapping was deleted; no card was free; the "
+        "token that took it is not good any more",
     )
     operational: bool = Field(description="it has a card, and nothing is missing, as far as the server knows")
     missing: list[str] = Field(description="in words, what stands between the modem and a card")
@@ -85,7 +85,7 @@ class LeaseRequest(V2Order):
 
     pool: str = Field(
         description="any free card with a label; or one card, by its slot or number",
-        pattern=rf"^({BANK_SLOT}|iccid:{ICCID_DIGITS}|label:\S(.{{0,62}}\S)?)$",
+        pattern=f"^{CARD}$",
         examples=["label:roaming"],
     )
     client: ClientSlotText

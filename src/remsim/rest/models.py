@@ -17,6 +17,9 @@ _NUMBER: Final = r"([0-9]{1,3}|10[01][0-9]|102[0-3])"
 BANK_SLOT: Final = rf"B{_NUMBER}:{_NUMBER}"
 CLIENT_SLOT: Final = rf"C{_NUMBER}:{_NUMBER}"
 ICCID_DIGITS: Final = r"[0-9A-E]{1,20}"
+IMSI_DIGITS: Final = r"[0-9]{6,15}"
+#: How a card is named: by its slot, its number, or a label.
+CARD: Final = rf"({BANK_SLOT}|iccid:{ICCID_DIGITS}|imsi:{IMSI_DIGITS}|label:\S(.{{0,62}}\S)?)"
 
 Id = Annotated[int, Field(ge=0, le=MAX_ID)]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-29T14:03:00.123Z"])]
@@ -28,13 +31,14 @@ ShortIccid = Annotated[str, Field(description="shortened, unless revealed", exam
 class V2Model(BaseModel):
     """Base of all answers. A newer server may have more to say: members that are not known are passed over."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
+    # A program uses some of the models, and not at its start: each is built when it is first used.
+    model_config = ConfigDict(extra="ignore", strict=True, defer_build=True)
 
 
 class V2Order(BaseModel):
     """Base of all bodies of requests: members that it does not have are an error."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
 class Observed(V2Model):
@@ -61,17 +65,18 @@ class PresenceObserved(Observed):
 class MappingObserved(Observed):
     """How far a mapping has come at its bankd.
 
-    stored: the bankd does not know it yet; sent: it has not answered; active: it has it; refused: it does not want it.
+    stored: the bankd does not know it yet; sent: it has not answered; active: it has it; refused: it does not want it;
+    waiting: it follows a card that is in no slot which it can have.
     """
 
-    state: Literal["stored", "sent", "active", "refused"]
+    state: Literal["stored", "sent", "active", "refused", "waiting"]
 
 
 class MappingModel(V2Model):
     """A client slot uses a card."""
 
     client: ClientSlotText
-    bank: BankSlotText
+    bank: BankSlotText | None = Field(None, description="absent: it waits for the card that it follows")
     state: MappingObserved
     operational: bool = Field(
         description="nothing is missing, as far as the server knows: the bankd has the mapping and reports no missing "
@@ -116,6 +121,32 @@ class LatencyModel(V2Model):
     waited_s: float | None = Field(None, ge=0, description="of clients")
     card_s: float | None = Field(None, ge=0, description="of bank slots")
     round_trip_s: float | None = Field(None, ge=0)
+
+
+class LatencyPointModel(V2Model):
+    """How commands fared between two reports of a program."""
+
+    at: Time
+    p50_us: int = Field(ge=0)
+    p99_us: int = Field(ge=0)
+    commands: int = Field(ge=0)
+    hold_ms: int = Field(ge=0, description="how long the session was held for a lost link meanwhile")
+
+
+class LatencyCourseModel(V2Model):
+    """What one end has told in the last ten minutes, the oldest first; empty: nothing, or it had no commands."""
+
+    slot: str = Field(examples=["B1:3", "C7:0"])
+    measures: Literal["card", "round_trip"] = Field(
+        description="card: how long the card took; round_trip: from the client's sending to the answer"
+    )
+    points: list[LatencyPointModel]
+
+
+class LatencyHistoryModel(V2Model):
+    """How long the commands of a slot took of late, as both ends of its mapping tell."""
+
+    courses: list[LatencyCourseModel]
 
 
 class CardErrorModel(V2Model):
@@ -213,6 +244,14 @@ class BankModel(V2Model):
     known_cards: int = Field(ge=0)
 
 
+class LockModel(V2Model):
+    """A bank slot that gets no new mapping and no lease; what it has goes on."""
+
+    reason: str = Field(description="who locked it is in the audit log")
+    since: Time
+    age_s: float = Field(ge=0)
+
+
 class BankSlotModel(V2Model):
     """One slot of a bank."""
 
@@ -224,6 +263,7 @@ class BankSlotModel(V2Model):
         description="suspended, or probing: its reader has failed several times; absent: it works, or nobody tells",
     )
     iccid: ShortIccid | None = None
+    lock: LockModel | None = None
     mapping: MappingModel | None = None
     session: SessionModel | None = None
     health: SlotHealthModel | None = None
@@ -425,9 +465,10 @@ class MappingOrder(V2Order):
     """Which card a client slot is to have."""
 
     card: str = Field(
-        description="a bank slot, a card by its number, or any free card with a label",
-        pattern=rf"^({BANK_SLOT}|iccid:{ICCID_DIGITS}|label:\S(.{{0,62}}\S)?)$",
-        examples=["B1:3", "iccid:8900101234567890018", "label:roaming"],
+        description="a bank slot, a card by its number (an IMSI, if the server keeps them), or any free card with a "
+        "label",
+        pattern=f"^{CARD}$",
+        examples=["B1:3", "iccid:8900101234567890018", "imsi:001010123456789", "label:roaming"],
     )
     follow: Literal["slot", "card"] | None = Field(
         None, description="what the mapping follows; absent: as it is, and the slot for a new one"
@@ -443,6 +484,12 @@ class FleetOrder(V2Order):
     labels: dict[str, list[str]] | None = Field(
         None, description="which labels each slot or card has; others have none", examples=[{"B1:3": ["roaming"]}]
     )
+
+
+class LockOrder(V2Order):
+    """Why a bank slot is to be locked."""
+
+    reason: str = Field(min_length=1, max_length=200, examples=["contact trouble: cleaned on Monday"])
 
 
 class LabelsOrder(V2Order):

@@ -2,11 +2,12 @@
 """What the server knows of how slots stand, for those who show it. Nothing here changes anything."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
 from remsim.server.core.coordinator import Coordinator
 from remsim.server.core.health_board import HealthStanding
+from remsim.server.core.latency_history import LatencyPoint
 from remsim.server.core.peers import Heard, SessionReport
 from remsim.wire.messages.health import ClientHealthInd, SlotHealthInd
 
@@ -43,6 +44,10 @@ class HealthQuery:
         """What the client has told last; None: nothing, or it is not connected."""
         client = self._coordinator.peers.connected_client(slot)
         return None if client is None else client.client_health
+
+    def latency(self, slot: BankSlot | ClientSlot) -> list[LatencyPoint]:
+        """How long the commands of a slot took of late, the oldest first."""
+        return self._coordinator.health.latency.of(slot, self._now())
 
     def session(self, slot: BankSlot) -> SessionInfo | None:
         """The card session in a bank slot."""

@@ -9,12 +9,13 @@ from remsim.server.core.leases import Lease, LeaseState, LeaseTable
 from remsim.server.core.lending import shown_pool
 from remsim.server.query import MappingInfo, ServerQuery
 
-LeaseEndText = Literal["expired", "released", "unmapped", "timed_out"]
+LeaseEndText = Literal["expired", "released", "unmapped", "timed_out", "revoked"]
 _LEASE_ENDS: Final[dict[LeaseEnd, LeaseEndText]] = {
     LeaseEnd.EXPIRED: "expired",
     LeaseEnd.RELEASED: "released",
     LeaseEnd.UNMAPPED: "unmapped",
     LeaseEnd.TIMED_OUT: "timed_out",
+    LeaseEnd.REVOKED: "revoked",
 }
 
 
@@ -138,6 +139,11 @@ class LeaseQuery:
     def get(self, number: int) -> LeaseInfo | None:
         """One that waits, has a card, or has ended of late."""
         lease = self._table.find(number)
+        return None if lease is None else self._lease(lease)
+
+    def of_client(self, client: ClientSlot) -> LeaseInfo | None:
+        """The one of a client slot that waits or has a card."""
+        lease = self._table.by_client(client)
         return None if lease is None else self._lease(lease)
 
     def _lease(self, lease: Lease) -> LeaseInfo:

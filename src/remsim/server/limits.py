@@ -16,8 +16,11 @@ from remsim.server.core.health_reports import PER_SECOND as HEALTH_PER_SECOND
 from remsim.server.core.kept_answers import MAX_KEPT, MAX_KEPT_BYTES
 from remsim.server.core.known import MAX_CLIENTS
 from remsim.server.core.labels import MAX_LABELS, MAX_SUBJECTS
+from remsim.server.core.latency_history import MAX_POINTS, MAX_TIMED
 from remsim.server.core.leases import MAX_LEASES
+from remsim.server.core.page_sessions import MAX_SESSIONS, SESSION_S
 from remsim.server.core.peer_reports import BURST, REFILL_S
+from remsim.server.core.slot_locks import MAX_LOCKS
 from remsim.server.core.tokens import FAILURE_FORGIVEN_S, FAILURES_ALLOWED, MAX_SOURCES
 from remsim.server.core.tracing import KEPT_RECORDS, MAX_TRACED
 from remsim.server.core.warnings import MAX_WARNINGS
@@ -58,6 +61,13 @@ _PEERS: Final = (
         MAX_SUBJECTS,
         "slots and cards",
         f"every slot of the largest installation, and its card, several times; each has at most {MAX_LABELS} labels",
+        _ANSWER.format(409),
+    ),
+    Limit(
+        LimitName.SLOT_LOCKS,
+        MAX_LOCKS,
+        "locked slots",
+        "four of the largest banks: an operator who locks more takes the bank out of service",
         _ANSWER.format(409),
     ),
     Limit(
@@ -136,6 +146,27 @@ _REST: Final = (
         "a page or program has one; each wakes up at every change. All read the same 100 000 events, so a reader costs "
         "no memory; the events take some 50 MB, and 95 MB at most",
         _ANSWER.format(503),
+    ),
+    Limit(
+        LimitName.LATENCY_SLOTS,
+        MAX_TIMED,
+        "slots of which times are kept for a chart",
+        f"one of the largest banks with its clients; the newest {MAX_POINTS} reports of each take 12 kB",
+        "the times of the slot that was heard of longest ago are forgotten",
+    ),
+    Limit(
+        LimitName.PAGE_SESSIONS,
+        MAX_SESSIONS,
+        "sessions of browsers",
+        f"each lasts {SESSION_S / 3600:g} h; more than an installation has operators, and small",
+        "the oldest session ends: its browser is asked to log in",
+    ),
+    Limit(
+        LimitName.PAGE_BOARDS,
+        rest.MAX_BOARDS,
+        "overviews that are kept up to date",
+        "viewers with the same role and scope share one; of 1 000 slots it takes 1 MB",
+        "the one that was looked at longest ago is made anew for its viewers",
     ),
     Limit(
         LimitName.TRACED_SLOTS,

@@ -7,11 +7,12 @@ they are asked, so that a list of thousands costs nothing until it is written ou
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Protocol
 
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.server.core.actions import NoteBank
+from remsim.core.values import dataclass
+from remsim.server.core.actions import NoteBank, StoredLock
 from remsim.server.core.card_choice import CardChoice
 from remsim.server.core.coordinator import Coordinator
 from remsim.server.core.event_feed import EventFeed
@@ -22,6 +23,7 @@ from remsim.server.core.slotmap import Mapping, MappingState
 from remsim.server.core.tokens import StoredToken
 from remsim.server.health_query import HealthQuery
 from remsim.server.store.audit import StoredEntry
+from remsim.server.waiting_query import WaitingQuery, card_away
 from remsim.wire.link.abilities import CARDS
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.messages.rspro import (
@@ -147,6 +149,11 @@ class MappingInfo:
             return [self.problem]
         if self.state is not MappingState.ACTIVE:
             return [f"bank {self.bank.bank_id} has not answered yet"]
+        inventory, follows = self._coordinator.inventory, self.follows
+        if follows is not None and inventory.number(self.bank) != follows:
+            heard_at = inventory.heard_at(self.bank)
+            since = None if heard_at is None else time.time() - (self._status.now() - heard_at)
+            return [card_away(follows, since)]
         status = bank.slot_status.get(self.bank.slot_nr)
         if status is not None and status.card_present is False:
             return [NO_CARD]
@@ -371,6 +378,8 @@ class ServerQuery:
         self.feed = feed
         #: How slots stand.
         self.health = HealthQuery(coordinator, status.now)
+        #: Mappings that wait for the card that they follow.
+        self.waiting = WaitingQuery(coordinator)
 
     # Mappings
 
@@ -477,13 +486,17 @@ class ServerQuery:
         labels = self._coordinator.labels.of_card(iccid)
         return CardInfo(iccid, slot, is_there, inventory.heard_at(slot), labels, self.mapping(slot))
 
-    def choose(self, text: str) -> list[BankSlot]:
-        """The slots of the card, or cards, that a text names. Raises CardChoiceError."""
-        return self.slots_of(CardChoice.parse(text))
-
     def slots_of(self, choice: CardChoice) -> list[BankSlot]:
         """The slots of the card, or cards, that are meant."""
         return choice.slots(self._coordinator.inventory, self._coordinator.labels)
+
+    def lock(self, slot: BankSlot) -> StoredLock | None:
+        """What keeps a slot from new mappings."""
+        return self._coordinator.slotmap.locks.of(slot)
+
+    def locks(self) -> list[StoredLock]:
+        """All of these, in the order of their slots."""
+        return self._coordinator.slotmap.locks.all()
 
     def labels(self, subject: str) -> tuple[str, ...]:
         """The labels of a slot, client slot or card."""
@@ -504,6 +517,15 @@ class ServerQuery:
     def last_number(self, slot: BankSlot) -> str | None:
         """The number of the card that was heard of last in a slot."""
         return self._coordinator.inventory.last_number(slot)
+
+    @property
+    def keeps_imsi(self) -> bool:
+        """Whether IMSIs that bankds tell are kept."""
+        return self._coordinator.inventory.keeps_imsi
+
+    def imsi(self, slot: BankSlot) -> str | None:
+        """The IMSI of the card that was heard of last in a slot, where it is known."""
+        return self._coordinator.inventory.imsi(slot)
 
     def card_heard_at(self, slot: BankSlot) -> float | None:
         """Since when that is known, in the server's own time; None: since an earlier run."""

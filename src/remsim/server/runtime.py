@@ -33,11 +33,13 @@ from remsim.server.core.actions import (
     Decision,
     Entry,
     Note,
+    ParkedMapping,
     StoreChange,
     StoreDeletion,
     StoredWebhook,
     StoreGrant,
     StoreLease,
+    StoreLock,
     StoreMapping,
     StoreWebhook,
     StoreWebhookEnd,
@@ -47,7 +49,7 @@ from remsim.server.core.coordinator import Coordinator, UnknownBankError
 from remsim.server.core.event_feed import EventFeed, FeedEvent
 from remsim.server.core.labels import shown_subject
 from remsim.server.core.leases import NoFreeCardError, TooManyLeasesError, UnknownLeaseError
-from remsim.server.core.slotmap import Mapping
+from remsim.server.core.slotmap import ConflictError, Mapping
 from remsim.server.core.tracing import TraceFeed
 from remsim.server.core.warnings import Severity, Warnings
 from remsim.server.core.watch import Found
@@ -258,20 +260,26 @@ class ServerRuntime:
         stored or nothing. Raises PolicyRefusalError, UnknownMappingError, ConflictError,
         LabelError and StoreError.
         """
+        slotmap = self.coordinator.slotmap
         found: list[Mapping] = []
+        waiting: list[ParkedMapping] = []
         for client in ended:
-            mapping = self.coordinator.slotmap.by_client_slot(client)
-            if mapping is None:
+            mapping, parked = slotmap.by_client_slot(client), slotmap.parked_of_client(client)
+            if mapping is not None:
+                found.append(mapping)
+            elif parked is not None:
+                waiting.append(parked)
+            else:
                 raise UnknownMappingError(f"{client} is not mapped")
-            found.append(mapping)
         for bank, client in created:
             self._check_policy(bank, client, by)
             if follows is not None and bank in follows:
                 self.coordinator.check_follow(client, follows[bank])
-        decision = self.coordinator.plan_change(found, created, labels, follows)
+        decision = self.coordinator.plan_change(found, created, labels, follows, unparked=waiting)
         if decision is None:
             return
-        gone = [f"-{_pair(mapping.bank, mapping.client)}" for mapping in found]
+        leaving: list[Mapping | ParkedMapping] = [*found, *waiting]
+        gone = [f"-{_pair(each.bank, each.client)}" for each in leaving]
         new = [f"+{_pair(bank, client)}" for bank, client in created]
         named = [
             f"{shown_subject(subject)}: {' '.join(names) or 'no labels'}" for subject, names in (labels or {}).items()
@@ -309,6 +317,28 @@ class ServerRuntime:
         detail = ", ".join(decision.labels) or "none"
         await self._store(decision, Entry(by, "label.set", shown_subject(subject), detail=detail))
 
+    async def lock_slot(self, slot: BankSlot, reason: str, by: Actor) -> None:
+        """Give a slot no new mapping from now on; returns when that is committed. Raises LockError and StoreError."""
+        decision = self.coordinator.slotmap.locks.plan(slot, reason, by.who)
+        await self._store(decision, Entry(by, "slot.lock", str(slot), detail=reason))
+
+    async def unlock_slot(self, slot: BankSlot, by: Actor) -> None:
+        """It may be mapped again; returns when that is committed. Raises StoreError."""
+        await self._store(StoreLock(slot, None, by.who), Entry(by, "slot.unlock", str(slot)))
+
+    async def reinsert_card(self, client: ClientSlot, by: Actor) -> None:
+        """End the mapping of a client slot and make it again at once: its modem sees the card removed and inserted.
+
+        Returns when that is committed. Raises UnknownMappingError, ConflictError, PolicyRefusalError and StoreError.
+        """
+        mapping = self.coordinator.slotmap.by_client_slot(client)
+        if mapping is None:
+            raise UnknownMappingError(f"{client} is not mapped")
+        if self.coordinator.lending.table.by_client(client) is not None:
+            raise ConflictError(f"{client} has its card on loan", hint="release that lease, and take another one")
+        follows = None if mapping.follows is None else {mapping.bank: mapping.follows}
+        await self.change_mappings([client], [(mapping.bank, client)], by, follows=follows)
+
     def _check_policy(self, bank: BankSlot, client: ClientSlot, by: Actor) -> None:
         decision = self._policy.decide(client, bank, self.coordinator.inventory.number(bank))
         if not decision.is_allowed:
@@ -326,11 +356,16 @@ class ServerRuntime:
 
     async def delete_all_mappings(self, by: Actor) -> None:
         """Delete all mappings; returns when that is committed. Raises StoreError."""
-        decision = self.coordinator.plan_deletion(self.coordinator.slotmap)
-        if decision is None:
+        slotmap = self.coordinator.slotmap
+        waiting = [each.id for each in slotmap.parked() if not slotmap.is_held(each)]
+        slotmap.hold_parked(waiting)
+        deletion = self.coordinator.plan_deletion(self.coordinator.slotmap)
+        if deletion is None and not waiting:
             self.store.record(Entry(by, "mapping.reset", "all", detail="there was none"))
             return
-        await self._store(decision, Entry(by, "mapping.reset", "all", detail=f"{len(decision.mappings)} mappings"))
+        count = len(waiting) + (0 if deletion is None else len(deletion.mappings))
+        decision = StoreChange(deletion, (), unparked=tuple(waiting))
+        await self._store(decision, Entry(by, "mapping.reset", "all", detail=f"{count} mappings"))
 
     def _lacks(self) -> list[str]:
         """In words, what the server lacks to do its work."""
@@ -383,7 +418,7 @@ class ServerRuntime:
             pool,
             client,
             banks=banks,
-            who=by.who,
+            by=by,
             priority=priority,
             duration_s=duration_s,
             wait_s=wait_s,
@@ -413,6 +448,10 @@ class ServerRuntime:
         decision = self.coordinator.lending.plan_release(number)
         await self._store(decision, Entry(by, "lease.release", f"lease {number}"))
 
+    def revoke_leases(self, reasons: dict[int, str]) -> None:
+        """End leases, for these reasons, by their numbers."""
+        self._executor.run(self.coordinator.lending.revoke(reasons))
+
     def _may_use(self, bank: BankSlot, client: ClientSlot) -> bool:
         return self._policy.decide(client, bank, self.coordinator.inventory.number(bank)).is_allowed
 
@@ -433,6 +472,7 @@ class ServerRuntime:
         await done
         await self.enforce_policy()
         # Who waits for a card may be allowed another one now.
+        self._executor.run(self.coordinator.following.look())
         self.coordinator.lending.stir(self._loop.time())
         self._alarm.set(self.coordinator.next_deadline())
         # Some of it may have been deleted already, where it was judged after its commit.

@@ -77,6 +77,12 @@ from remsim.card.apdu_case import Case, look_up
         ("80cadf200b", 2),
         ("41cabf2108", 4),
         ("80ca006a05", 2),
+        # In secure messaging P3 counts the checksum, if nothing else.
+        ("84ca00e008", 4),
+        ("84ca00e000", 2),
+        ("88ca9f7f08", 4),
+        ("0cca006610", 4),
+        ("e5ca006608", 4),
         ("80ca5a0a10", 2),
         # Toolkit commands on all channels.
         ("8010000005", 3),

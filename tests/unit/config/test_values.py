@@ -73,6 +73,13 @@ def test_address_without_port_needs_a_default() -> None:
         HostPort.parse("host")
 
 
+def test_url_instead_of_an_address_is_called_one() -> None:
+    """As in REMSIM_REST, which is an address for the server and a URL for those who ask it."""
+    with pytest.raises(ValueTextError, match="'https://host:1/x' is a URL") as caught:
+        HostPort.parse("https://host:1/x", default_port=7)
+    assert caught.value.hint.endswith(": host:1")
+
+
 def test_address_out_of_range_cannot_be_built() -> None:
     with pytest.raises(ConfigError):
         HostPort("host", 65536)

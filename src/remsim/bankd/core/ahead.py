@@ -2,15 +2,16 @@
 """Answers ahead in a card session: runs on the card what ``remsim.ahead`` decides, one command at a time.
 
 Commands of the modem come by ``take``. Between them, each turn of the loop runs one guess at most, so a command that
-comes meanwhile waits for one guess, and other sessions are served in between. Guesses and restoring commands pass
-neither trace nor counters; a guess is counted and traced once its modem has sent it. A command that a rule is about is
-never guessed.
+comes meanwhile waits for one guess, and other sessions are served in between. What the card answered to a guess is
+looked at in a turn of its own, for the same reason, and commands that wait come in the turn behind that. Guesses and
+restoring commands pass neither trace nor counters; a guess is counted and traced once its modem has sent it. A command
+that a rule is about is never guessed.
 """
 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from remsim.ahead.bank_side import AheadSession, Answer, Broken
 from remsim.ahead.client_side import SentAhead, Used
@@ -44,14 +45,6 @@ _WRONG_LENGTH: Final = SW_WRONG_LENGTH.to_bytes(2)
 YIELD_S: Final = 0.1
 #: Modems whose distance is remembered.
 _MAX_MODEMS: Final = 1024
-
-
-class RuleCheck(Protocol):
-    """Rules about the commands of a session, asked about a guess."""
-
-    def concerns(self, tpdu: bytes, /) -> bool:
-        """Whether any rule is about this command."""
-        ...
 
 
 @dataclass(slots=True)
@@ -105,6 +98,8 @@ class AheadRun:
         self._origin = Origin.MODEM
         self._began = 0.0
         self._is_due = False
+        # What the card answered to a guess that is not looked at yet, and the seconds that it took.
+        self._outcome: tuple[bytes, float] | None = None
         # The newest command that came over the link that there is now.
         self._newest: int | None = None
         self._guesses = 0
@@ -162,8 +157,9 @@ class AheadRun:
         """As ``CardSession.submit``."""
         session = self._session
         slot = session.slot
+        is_idle = slot.state is CardState.READY and self._outcome is None
         is_ours = slot.powered_for is session and slot.session is session
-        if slot.state is not CardState.READY or not is_ours or not 1 <= len(tpdu) <= MAX_COMMAND:
+        if not is_idle or not is_ours or not 1 <= len(tpdu) <= MAX_COMMAND:
             session.put_off(tag, tpdu, origin, now)
             return None
         decision = self._plan.on_command(tag, tpdu, now, is_over_link=tag == self._newest)
@@ -317,7 +313,7 @@ class AheadRun:
         answer: bytes | None = None
         command = self._command
         if self._origin is Origin.GUESS:
-            self._step_done(response, now)
+            self._put_aside(response, now)
         elif command is not None and self._origin is Origin.MODEM:
             answer = self._finish(response, now)
         elif command is not None and self._restored(response, now):
@@ -334,13 +330,34 @@ class AheadRun:
 
     def _schedule(self, delay_s: float = 0.0) -> None:
         """Let the next turn of the loop run a guess, or one after a while."""
-        if not self._is_due:
+        if not self._is_due and (self._plan.may_guess or self._outcome is not None):
             self._is_due = True
             self._out.append(RunAhead(self._session.slot.slot_nr, delay_s))
 
-    def on_turn(self, now: float) -> None:
-        """Nothing else is to be done just now: run one guess."""
+    @property
+    def is_unsettled(self) -> bool:
+        """A guess was answered and is looked at in the next turn: commands that wait have to come behind that."""
+        return self._outcome is not None
+
+    def on_turn(self, now: float) -> bool:
+        """Nothing else is to be done just now: run one guess, or look at what came of it.
+
+        Whether commands that wait may come now; if not, another turn follows.
+        """
         self._is_due = False
+        if self._outcome is None:
+            self._guess(now)
+            return True
+        (response, seconds), self._outcome = self._outcome, None
+        self._step_done(response, seconds)
+        if self._session.queue:
+            self._is_due = True
+            self._out.append(RunAhead(self._session.slot.slot_nr, 0.0))
+            return False
+        self._schedule()
+        return True
+
+    def _guess(self, now: float) -> None:
         session = self._session
         slot = session.slot
         is_idle = slot.state is CardState.READY and slot.powered_for is session and slot.session is session
@@ -358,7 +375,11 @@ class AheadRun:
         self._guessed_at = now
         response = self._run(step.tpdu, Origin.GUESS, now)
         if response is not None:
-            self._step_done(response, now)
+            self._put_aside(response, now)
+
+    def _put_aside(self, response: bytes, now: float) -> None:
+        self._outcome = response, now - self._began
+        self._schedule()
 
     def _time_for_others(self, now: float) -> float:
         """How long the next guess is put off for other modems."""
@@ -371,9 +392,9 @@ class AheadRun:
         guard = self._session.guard
         return guard is not None and guard.concerns(tpdu)
 
-    def _step_done(self, response: bytes, now: float) -> None:
+    def _step_done(self, response: bytes, seconds: float) -> None:
         tpdu = self._session.slot.tpdu
-        answer = self._plan.on_step_done(response, seconds=now - self._began)
+        answer = self._plan.on_step_done(response, seconds=seconds)
         if tpdu is not None:
             base, index = (None, 0) if answer is None else (answer.base, answer.index)
             self._trace(tpdu, response, base, index, origin=Origin.GUESS, was_run=True)
@@ -381,7 +402,6 @@ class AheadRun:
             self._counts.ahead_guesses += 1
             self._guesses += 1
             self._send(answer)
-        self._schedule()
 
     def _send(self, answer: SentAhead) -> None:
         connection = self._session.connection
@@ -403,7 +423,7 @@ class AheadRun:
     def on_reset(self) -> None:
         """The card was reset, or loses its power: what its modem sent until then is learnt."""
         recording = self._plan.on_reset()
-        self._command = None
+        self._command = self._outcome = None
         self._restore.clear()
         self._session.slot.origin = Origin.MODEM
         if self._policy.library.learn(self._pair, recording):

@@ -20,7 +20,6 @@ from remsim.bankd.core.actions import (
     CloseCard,
     FaultKind,
     OpenCard,
-    Origin,
     ResetCard,
     SendResponse,
     TraceAtr,
@@ -155,13 +154,6 @@ class CardSlots:
         for position in self.positions:
             counts[position.state] += 1
         return counts
-
-    def on_card_time(self, slot_nr: int, seconds: float) -> None:
-        """The card took so long for the command that runs. While it runs a guess, no modem waits for it."""
-        position = self.positions[slot_nr]
-        position.record.card_times.observe(seconds)
-        if position.origin is not Origin.GUESS:
-            position.usage.card_s += seconds
 
     def latency(self, slot_nr: int) -> LatencyFigures:
         """Where the time of a slot's commands went, since the start."""
@@ -398,8 +390,7 @@ class CardSlots:
         """A turn of the loop in which a guess may run."""
         position = self.positions[slot_nr]
         session = position.session
-        if session is not None and session.ahead is not None:
-            session.ahead.on_turn(now)
+        if session is not None and session.ahead is not None and session.ahead.on_turn(now):
             self.drive(position, now)
 
     # Cards
@@ -430,6 +421,8 @@ class CardSlots:
         elif session.is_ending and session.connection is not None:
             self.owner.close(session.connection, "shutting down", now, cause=SessionEnd.STOPPING)
         elif session.queue:
+            if session.ahead is not None and session.ahead.is_unsettled:
+                return False
             command = session.queue.popleft()
             if isinstance(command, ResetKind):
                 self._reset(position, session, command)

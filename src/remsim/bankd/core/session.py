@@ -6,7 +6,7 @@ with there and nowhere else. A card that answers at once does so through the cal
 """
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Protocol
 
 from remsim.ahead.client_side import Used
@@ -42,6 +42,7 @@ from remsim.core.identity import Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.core.state_machine import Stateful
+from remsim.core.values import dataclass
 from remsim.policy.guard import BLOCKED_RESPONSE
 from remsim.session.ledger import Standing
 from remsim.session.lines import ResetEdges
@@ -69,6 +70,7 @@ _DONE: Final = CardEvent.DONE
 _IN_SERVICE: Final = ConnectionState.CONNECTED_CLIENT_MAPPED_CARD
 _DETACHED: Final = HoldState.DETACHED
 _NEW: Final = Standing.NEW
+_GUESS: Final = Origin.GUESS
 
 
 @dataclass(slots=True)
@@ -242,6 +244,15 @@ class CardSlot(Stateful[CardState, CardEvent]):
         """The number within the bank."""
         return self.bank_slot.slot_nr
 
+    def on_card_time(self, seconds: float) -> None:
+        """The card took so long for the command that runs; told before its response is.
+
+        While it runs a guess, no modem waits for it.
+        """
+        self.record.card_times.observe(seconds)
+        if self.origin is not _GUESS:
+            self.usage.card_s += seconds
+
 
 class SessionGuard(Protocol):
     """Rules about the commands of one session."""
@@ -322,8 +333,13 @@ class SessionAhead(Protocol):
         """The client has used answers."""
         ...
 
-    def on_turn(self, now: float) -> None:
-        """Nothing else is to be done just now."""
+    @property
+    def is_unsettled(self) -> bool:
+        """Commands that wait must wait for another turn."""
+        ...
+
+    def on_turn(self, now: float) -> bool:
+        """Nothing else is to be done just now. False: not even what waits, another turn follows."""
         ...
 
     def on_detached(self) -> None:
@@ -511,8 +527,8 @@ class CardSession(Stateful[HoldState, HoldEvent]):
         if self.guard is not None:
             self.guard.on_exchange(tpdu, response)
         self._on_answered(tag, tpdu, response)
-        connection = self.connection
-        if connection is None or slot.session is not self or not self.is_awaited(tag):
+        connection, continuity = self.connection, self.continuity
+        if connection is None or slot.session is not self or not (continuity is None or continuity.is_awaited(tag)):
             return None
         return SendResponse(connection.link, tag, self.client, slot.bank_slot, response)
 

@@ -3,7 +3,7 @@
 
 Every command of the modem gets exactly one ``Respond`` or ``Abort``, unless a reset made it void. A command is never
 executed twice. When a link is lost, whether the card executed the command in flight is unknown, and the session ends;
-unless the bankd has granted a lease (``lease``): then it is held, and goes on over the next link.
+unless the bankd holds its end, too (``kept_session``): then it is held, and goes on over the next link.
 """
 
 from collections import deque
@@ -27,7 +27,7 @@ from remsim.client.core.actions import (
     SetAtr,
 )
 from remsim.client.core.assignment import Assignment
-from remsim.client.core.lease import SessionLease
+from remsim.client.core.kept_session import KeptSession
 from remsim.client.core.modem_lines import IDLE_LINES, cycle_of
 from remsim.client.core.notices import Notice, NoticeKind, Notices, refusal_in
 from remsim.client.core.options import AtrOptions, HoldOptions
@@ -80,7 +80,7 @@ class _Link:
     has_answered: bool = False
     #: A status was sent, so the bankd's idea of our lines is ours.
     has_shown_lines: bool = False
-    #: Lines as the bankd was shown them, until there is a lease.
+    #: Lines as the bankd was shown them, until it lets the session outlive the link.
     edges: ResetEdges = field(default_factory=ResetEdges)
 
 
@@ -119,7 +119,7 @@ class Session:
         #: Answers to commands that the modem has not sent yet.
         self.ahead = AnswersAhead()
         self.waits = Waits(self.ahead)
-        self._lease: SessionLease | None = None
+        self._kept: KeptSession | None = None
         self._link: _Link | None = None
         self._is_remote = False
         #: Oldest first. A void one stays until its answer comes, or the card goes.
@@ -146,8 +146,8 @@ class Session:
     @property
     def label(self) -> bytes | None:
         """The session's name in traces, empty if it ends with its link. None: the bankd, a classic one, has no tags."""
-        if self._lease is not None:
-            return self._lease.label
+        if self._kept is not None:
+            return self._kept.label
         return b"" if self._link is not None and self._link.is_own else None
 
     def owns(self, link: LinkId) -> bool:
@@ -157,28 +157,28 @@ class Session:
     @property
     def is_held(self) -> bool:
         """Whether the session goes on as soon as there is a link that takes it up."""
-        return self._lease is not None and self._lease.hold is not None
+        return self._kept is not None and self._kept.hold is not None
 
     def on_link_up(self, link: LinkId) -> list[Action]:
         """The link to the bankd is up: introduce ourselves."""
         self._link = _Link(link)
         self.tags.begin_link()
         introduction = Send(link, rspro.ConnectClientReq(self._identity, self._assignment.client_slot))
-        lease = self._lease
-        if lease is None:
+        kept = self._kept
+        if kept is None:
             return [introduction]
-        return [AnnounceReturn(link, rspro.ResumeInd(lease.token, lease.outbox.awaited)), introduction]
+        return [AnnounceReturn(link, rspro.ResumeInd(kept.token, kept.outbox.awaited)), introduction]
 
     def hold(self, reason: str, now: float) -> list[Action] | None:
         """The link is lost: keep the modem waiting. None: this session ends with its link."""
-        lease = self._lease
-        if lease is None or self.atr is None:
+        kept = self._kept
+        if kept is None or self.atr is None:
             return None
         link, self._link = self._link, None
         self.ahead.on_link_lost()
-        if not lease.begin_hold(now, is_busy=bool(self._commands)):
+        if not kept.begin_hold(now, is_busy=bool(self._commands)):
             return []
-        self._watch(lease)
+        self._watch(kept)
         text = f"{counted(len(self._commands), 'command')} waiting: {reason}"
         has_answered = link is not None and link.has_answered
         return [self._notices.make(NoticeKind.SESSION_HELD, text, has_answered=has_answered)]
@@ -193,10 +193,10 @@ class Session:
 
     def leave(self) -> list[Action]:
         """The session ends with its link. Without a word, the bankd would hold it for us."""
-        link, lease, self._lease = self._link, self._lease, None
+        link, kept, self._kept = self._link, self._kept, None
         for due in (_Due.HOLD, _Due.STALL):
             self._deadlines.cancel(due)
-        if link is None or lease is None or not link.is_accepted:
+        if link is None or kept is None or not link.is_accepted:
             return []
         return [Send(link.id, rspro.SessionEndInd(SessionEnd.LEAVING))]
 
@@ -208,9 +208,9 @@ class Session:
             actions += [SelectSim(remote=False), ResetModem()]
         return actions
 
-    def _watch(self, lease: SessionLease) -> None:
+    def _watch(self, kept: KeptSession) -> None:
         """Set the deadlines of a session that is held, or drop them."""
-        for due, at in ((_Due.HOLD, lease.hold_deadline), (_Due.STALL, lease.stall_deadline)):
+        for due, at in ((_Due.HOLD, kept.hold_deadline), (_Due.STALL, kept.stall_deadline)):
             if at is None:
                 self._deadlines.cancel(due)
             else:
@@ -226,8 +226,8 @@ class Session:
         match event.message:
             case extensions.AheadInd() if link.is_ahead:
                 return self._on_ahead(link, event.message, now)
-            case rspro.TpduCardToModem() if self._lease is not None:
-                return self._on_leased_response(link, self._lease, event.tag, event.message.data, now)
+            case rspro.TpduCardToModem() if self._kept is not None:
+                return self._on_kept_response(link, self._kept, event.tag, event.message.data, now)
             case rspro.TpduCardToModem() if event.request is not None:
                 return self._on_response(event.request, event.tag, event.message.data, now)
             case rspro.ConnectClientRes() if event.request is not None:
@@ -242,9 +242,9 @@ class Session:
             case rspro.BankSlotStatusInd() if link.is_own:
                 if event.message.slot_phys_status.card_present is False:
                     return self._hide_card("the bankd's card is gone")
-                if self._lease is not None:
+                if self._kept is not None:
                     link.has_answered = True
-                    self._lease.outbox.lines_acknowledged(event.tag)
+                    self._kept.outbox.lines_acknowledged(event.tag)
                 return []
             case rspro.SessionInd() if link.is_accepted:
                 return self._on_session(link, event.message, now)
@@ -286,7 +286,7 @@ class Session:
         ]
         if not link.is_own:
             self._deadlines.set(_Due.LINES, now + LINES_WAIT_S)
-        # One that lets sessions outlive their link grants the lease, and sends its ATR, right behind this. A command of
+        # One that lets sessions outlive their link says so, and sends its ATR, right behind this. A command of
         # the modem must not come before: nobody would know of it when the link is lost.
         if self._options.keeps_default and RESUME not in (answer.identity.abilities or ()):
             return actions + self._show_card(self._options.default)
@@ -314,84 +314,84 @@ class Session:
     # A session that outlives its link
 
     def _on_session(self, link: _Link, told: rspro.SessionInd, now: float) -> list[Action]:
-        """The bankd grants a lease, or takes a session up again."""
+        """The bankd lets the session outlive its link, or takes one up again."""
         theirs = HoldTimes(told.hold_idle_ms / 1000, told.hold_busy_ms / 1000)
         times = self._hold.times.shorter(theirs)
-        lease = self._lease
-        if lease is None or not told.is_resumed:
-            actions = [] if lease is None else self._give_back("the bankd began another session")
-            self._lease = SessionLease(told.token, times, edges=link.edges, stall_limit_s=self._hold.stall_limit_s)
+        kept = self._kept
+        if kept is None or not told.is_resumed:
+            actions = [] if kept is None else self._give_back("the bankd began another session")
+            self._kept = KeptSession(told.token, times, edges=link.edges, stall_limit_s=self._hold.stall_limit_s)
             return actions
-        hold = lease.hold
-        lease.renew(told.token, times)
+        hold = kept.hold
+        kept.renew(told.token, times)
         # As at the bankd: what follows on this link, also another session, goes on from the lines as they were shown.
-        link.edges = lease.edges
-        self._watch(lease)
+        link.edges = kept.edges
+        self._watch(kept)
         if hold is not None and hold.busy_since is not None:
             self.waits.on_held(now - hold.busy_since)
         self.ahead.on_link_up()
         held_s = 0.0 if hold is None else hold.age(now)
         text = f"held {held_s:.1f} s, {counted(len(self._commands), 'command')} in progress, card undisturbed"
         resumed = self._notices.make(NoticeKind.SESSION_RESUMED, text, held_s=held_s)
-        return [*self._on_served(), resumed, *self._go_on(link, lease, lease.outbox.on_return(told.last_tag))]
+        return [*self._on_served(), resumed, *self._go_on(link, kept, kept.outbox.on_return(told.last_tag))]
 
-    def _go_on(self, link: _Link, lease: SessionLease, plan: ReturnPlan) -> list[Action]:
+    def _go_on(self, link: _Link, kept: KeptSession, plan: ReturnPlan) -> list[Action]:
         """Send what the bankd does not have: resets first."""
         actions: list[Action] = []
         if plan.shows_lines:
-            actions += self._send_lines(link, lease, cycle_of(plan.reset, self._lines))
+            actions += self._send_lines(link, kept, cycle_of(plan.reset, self._lines))
         if plan.sends_command:
             command = self._commands[0]
             assert command.request is not None
             if plan.needs_new_tag:
                 command.request = replace(command.request)
-            actions += self._send_command(link, lease, command.request)
-        return actions + self._send_next(link, lease)
+            actions += self._send_command(link, kept, command.request)
+        return actions + self._send_next(link, kept)
 
-    def _send_next(self, link: _Link, lease: SessionLease) -> list[Action]:
+    def _send_next(self, link: _Link, kept: KeptSession) -> list[Action]:
         """Send the oldest command that waits, if no other waits for its answer."""
-        if lease.hold is not None or lease.outbox.awaited is not None or not self._commands:
+        if kept.hold is not None or kept.outbox.awaited is not None or not self._commands:
             return []
         request = self._commands[0].request
         assert request is not None
-        return self._send_command(link, lease, request)
+        return self._send_command(link, kept, request)
 
-    def _send_command(self, link: _Link, lease: SessionLease, request: rspro.TpduModemToCard) -> list[Action]:
+    def _send_command(self, link: _Link, kept: KeptSession, request: rspro.TpduModemToCard) -> list[Action]:
         told = self._tell(self.ahead.report())
-        lease.outbox.command_sent(self.tags.number_command(request))
+        kept.outbox.command_sent(self.tags.number_command(request))
         self.ahead.on_sent(request.data)
         return [*told, Send(link.id, request)]
 
-    def _send_lines(self, link: _Link, lease: SessionLease, shown: list[SlotPhysStatus]) -> list[Action]:
+    def _send_lines(self, link: _Link, kept: KeptSession, shown: list[SlotPhysStatus]) -> list[Action]:
         known = self._assignment
         assert known.client_slot is not None
         assert known.bank_slot is not None
         actions: list[Action] = []
         for status in shown:
             message = rspro.ClientSlotStatusInd(known.client_slot, known.bank_slot, status)
-            reset = lease.edges.on_status(status)
-            lease.outbox.lines_sent(self.tags.number(message), reset)
+            reset = kept.edges.on_status(status)
+            kept.outbox.lines_sent(self.tags.number(message), reset)
             actions.append(Send(link.id, message))
         return actions
 
-    def _on_leased_response(self, link: _Link, lease: SessionLease, tag: int, data: bytes, now: float) -> list[Action]:
-        if not lease.outbox.command_answered(tag):
+    def _on_kept_response(self, link: _Link, kept: KeptSession, tag: int, data: bytes, now: float) -> list[Action]:
+        if not kept.outbox.command_answered(tag):
             return []
         link.has_answered = True
         self.ahead.on_answer(tag)
         command = self._commands.popleft()
         self.waits.on_answer(now - command.taken_at)
         answer = self._answer(command, data, tag)
-        return [answer, *self._send_next(link, lease)] if self._commands else [answer]
+        return [answer, *self._send_next(link, kept)] if self._commands else [answer]
 
-    def _on_stall_over(self, lease: SessionLease, now: float) -> list[Action]:
+    def _on_stall_over(self, kept: KeptSession, now: float) -> list[Action]:
         """The emulator cannot let its modem wait any longer."""
         commands = tuple(self._commands)
         self._commands.clear()
-        lease.outbox.void()
-        lease.on_waiting(now, is_busy=False)
-        self._watch(lease)
-        return [Abort(command, f"no link to the bankd for {lease.stall_limit_s:g} s") for command in commands]
+        kept.outbox.void()
+        kept.on_waiting(now, is_busy=False)
+        self._watch(kept)
+        return [Abort(command, f"no link to the bankd for {kept.stall_limit_s:g} s") for command in commands]
 
     # Answers that come ahead
 
@@ -404,11 +404,11 @@ class Session:
         self._commands.remove(command)
         self.waits.on_hit(now - command.taken_at)
         answered = [self._answer(command, hit.response, hit.base, hit.index), *self._tell(hit.report)]
-        if self._lease is None:
+        if self._kept is None:
             return answered
         # The bankd's own answer is still to come, and is passed over.
-        self._lease.outbox.void()
-        return [*answered, *self._send_next(link, self._lease)]
+        self._kept.outbox.void()
+        return [*answered, *self._send_next(link, self._kept)]
 
     def _tell(self, used: Used | None) -> list[Action]:
         """Tell the bankd which answers were used."""
@@ -430,7 +430,7 @@ class Session:
         was_stand_in, self._shows_stand_in = self._shows_stand_in, False
         if was_stand_in and before is not None:
             return actions if before == atr else [*actions, *self._replace_stand_in(atr)]
-        if before == atr and self._lease is not None:
+        if before == atr and self._kept is not None:
             # A bankd that does not know whether we have it says it again.
             return actions
         if before is not None:
@@ -456,7 +456,7 @@ class Session:
         self._commands.clear()
         for due in _Due:
             self._deadlines.cancel(due)
-        self._lease = None
+        self._kept = None
         self.ahead.on_reset()
         self._shows_stand_in = False
         if self.atr is not None:
@@ -476,23 +476,23 @@ class Session:
             # known-limits.md, 85: silence would leave the modem waiting; a bankd would close the link.
             text = f"{len(tpdu)} bytes, {rspro.MIN_COMMAND}..{rspro.MAX_COMMAND} are possible"
             return [Respond(command, SW_WRONG_LENGTH), self._notices.log("warning", "tpdu_refused", text)]
-        link, known, lease = self._link, self._assignment, self._lease
-        if (link is None and lease is None) or known.client_slot is None or known.bank_slot is None or self.atr is None:
+        link, known, kept = self._link, self._assignment, self._kept
+        if (link is None and kept is None) or known.client_slot is None or known.bank_slot is None or self.atr is None:
             return [Abort(command, "no card is there")]
         if not self._commands and (hit := self.ahead.on_command(tpdu)) is not None:
             self.waits.on_hit(0.0)
             return [self._answer(command, hit.response, hit.base, hit.index), *self._tell(hit.report)]
         command.request = rspro.TpduModemToCard(known.client_slot, known.bank_slot, rspro.NO_FLAGS, tpdu)
         self._commands.append(command)
-        if lease is None:
+        if kept is None:
             assert link is not None
             told = self._tell(self.ahead.report())
             self.ahead.on_sent(tpdu)
             return [*told, Send(link.id, command.request)]
-        if link is not None and lease.hold is None:
-            return self._send_next(link, lease)
-        lease.on_waiting(now, is_busy=True)
-        self._watch(lease)
+        if link is not None and kept.hold is None:
+            return self._send_next(link, kept)
+        kept.on_waiting(now, is_busy=True)
+        self._watch(kept)
         return []
 
     def on_lines(self, lines: SlotPhysStatus, now: float) -> list[Action]:
@@ -506,8 +506,8 @@ class Session:
                 command.is_void = True
         told = self._told_reset(lines, is_reset=is_reset)
         link = self._link
-        if self._lease is not None:
-            return [*told, *used, *self._on_leased_lines(link, self._lease, lines, now, is_reset=is_reset)]
+        if self._kept is not None:
+            return [*told, *used, *self._on_kept_lines(link, self._kept, lines, now, is_reset=is_reset)]
         if link is None or not link.is_accepted:
             return [*told]
         shown = [lines]
@@ -517,18 +517,18 @@ class Session:
             shown.insert(0, IDLE_LINES)
         return [*told, *used, *self._show_lines(link, shown)]
 
-    def _on_leased_lines(
-        self, link: _Link | None, lease: SessionLease, lines: SlotPhysStatus, now: float, *, is_reset: bool
+    def _on_kept_lines(
+        self, link: _Link | None, kept: KeptSession, lines: SlotPhysStatus, now: float, *, is_reset: bool
     ) -> list[Action]:
         if is_reset:
             # Answers are known by their tags, so one to a void command is not mistaken for another.
             self._commands.clear()
-            lease.outbox.void()
-        if link is not None and lease.hold is None:
-            return self._send_lines(link, lease, [lines])
-        lease.outbox.lines_not_sent(lease.edges.on_status(lines))
-        lease.on_waiting(now, is_busy=bool(self._commands))
-        self._watch(lease)
+            kept.outbox.void()
+        if link is not None and kept.hold is None:
+            return self._send_lines(link, kept, [lines])
+        kept.outbox.lines_not_sent(kept.edges.on_status(lines))
+        kept.on_waiting(now, is_busy=bool(self._commands))
+        self._watch(kept)
         return []
 
     def _told_reset(self, lines: SlotPhysStatus, *, is_reset: bool) -> list[Notice]:
@@ -573,8 +573,8 @@ class Session:
             elif due is _Due.HOLD:
                 actions += self._on_hold_over()
             elif due is _Due.STALL:
-                assert self._lease is not None
-                actions += self._on_stall_over(self._lease, now)
+                assert self._kept is not None
+                actions += self._on_stall_over(self._kept, now)
             elif self._link is not None:
                 # A bankd that has sent no ATR may wait to hear how the modem's lines are.
                 actions += self._show_lines(self._link, [self._lines])

@@ -9,13 +9,13 @@ Certificates are replaced by making new contexts: links that exist go on, new on
 import ssl
 import time
 from collections.abc import Container
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from remsim.causes import cause_of
 from remsim.core.errors import RemsimError, StartError
 from remsim.core.identity import Identity, Role
+from remsim.core.values import dataclass
 from remsim.pki.credentials import Credentials, Stamp, is_list_too_old
 from remsim.pki.errors import CertificateError
 from remsim.pki.facts import RevocationFacts, read_certificate
@@ -218,7 +218,7 @@ def _load_pair(context: ssl.SSLContext, credentials: Credentials) -> None:
         reason = "the key does not belong to the certificate" if is_misfit else credentials.pair_fault()
         raise TlsSetupError(
             f"key and certificate in {credentials.pair_file} cannot be used: {reason}",
-            hint="enrol this host again, or put the right file there: a key of P-256 without a passphrase, and below "
+            hint=f"{credentials.remedy}; or put the right file there: a key of P-256 without a passphrase, and below "
             "it its certificate, both PEM",
         ) from None
 
@@ -236,7 +236,7 @@ def _demand_certificates(context: ssl.SSLContext, credentials: Credentials, *, h
     except (ssl.SSLError, OSError) as error:
         raise TlsSetupError(
             f"authority and revocation list in {credentials.directory} cannot be used: {explain(error)}",
-            hint="enrol this host again",
+            hint=credentials.remedy,
         ) from None
 
 

@@ -33,7 +33,7 @@ from remsim.readers.pcsc_common.card import (
 from remsim.readers.pcsc_common.level import ReaderLevel
 from remsim.readers.pcsc_common.values import ATTR_ATR, LEAVE_CARD, PROTOCOL_T0
 from remsim.readers.pcscd.channel import Answer, PcscdChannel
-from remsim.readers.pcscd.client import CardReply, ContextReply, DataReply, TableReply
+from remsim.readers.pcscd.client import CardReply, CodeReply, ContextReply, DataReply, TableReply
 
 _SW_LENGTH: Final = 2
 #: A modem fetches at once what was announced. One that does not must not keep other programs from the card.
@@ -168,22 +168,26 @@ class PcscdReader(CardReader):
         done, self._done = self._done, None
         if done is None:
             return
-        outcome: Outcome
-        if isinstance(answer, DataReply) and answer.code == codes.SUCCESS:
-            outcome = answer.data
-            if len(outcome) > _SW_LENGTH and shows_apdu_level(self._tpdu, outcome):
-                try:
-                    outcome = self._level.judge(self._tpdu, outcome)
-                except ReaderError as error:
-                    outcome = error
-                self._set_direct()
+        if not isinstance(answer, bytes):
+            done(self._failure(answer))
+        elif len(answer) > _SW_LENGTH and shows_apdu_level(self._tpdu, answer):
+            done(self._judged(answer))
         else:
-            outcome = self._failure(answer)
-        done(outcome)
+            done(answer)
+
+    def _judged(self, response: bytes) -> Outcome:
+        """What is to be said of a response that shows the reader to be at APDU level."""
+        try:
+            return self._level.judge(self._tpdu, response)
+        except ReaderError as error:
+            return error
+        finally:
+            self._set_direct()
 
     def _failure(self, answer: Answer) -> ReaderError:
         if isinstance(answer, ReaderError):
             return answer
+        assert isinstance(answer, CodeReply)
         return self._procedures.transmission_error(answer.code)
 
     def _advance(self, answer: Answer | None) -> None:
@@ -228,10 +232,10 @@ class PcscdReader(CardReader):
             command = next(exchange)
             while True:
                 answer = yield channel.client.transmit(card, PROTOCOL_T0, command)
-                if not isinstance(answer, DataReply) or answer.code != codes.SUCCESS:
+                if not isinstance(answer, bytes):
                     self._end_transaction()
                     raise self._failure(answer)
-                command = exchange.send(answer.data)
+                command = exchange.send(answer)
         except StopIteration as end:
             response: bytes = end.value
             return response
@@ -239,7 +243,7 @@ class PcscdReader(CardReader):
     def _begin(self, channel: PcscdChannel, card: int) -> Generator[bytes, Answer, None]:
         while True:
             answer = yield channel.client.begin(card)
-            if isinstance(answer, ReaderError) or answer.code not in (codes.SUCCESS, codes.E_SHARING_VIOLATION):
+            if not isinstance(answer, CodeReply) or answer.code not in (codes.SUCCESS, codes.E_SHARING_VIOLATION):
                 raise self._failure(answer)
             self._is_held_off = answer.code != codes.SUCCESS
             if not self._is_held_off:
@@ -370,6 +374,7 @@ class PcscdReader(CardReader):
         until = channel.now() + self._deadline_s
         while True:
             status, shown = await channel.ask_all(channel.client.status(card) + channel.client.table(), 2)
+            assert isinstance(status, CodeReply)
             assert isinstance(shown, TableReply)
             if not await _is_to_be_repeated(status.code, channel, until):
                 break

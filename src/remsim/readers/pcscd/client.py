@@ -48,6 +48,7 @@ _ANY_PROTOCOL: Final = 0x1000 | 3
 _FROM_TABLE_SIZE: Final = 6
 #: A name of this module is found faster than a member of an enumeration.
 _TRANSMIT: Final = PcscdCommand.TRANSMIT
+_unpack_response: Final = TRANSMIT.unpack_from
 
 
 class VersionReply(NamedTuple):
@@ -79,7 +80,7 @@ class CodeReply(NamedTuple):
 
 
 class DataReply(NamedTuple):
-    """A response, or an attribute. Without data unless ``code`` is 0."""
+    """An attribute, or what a driver said. Without data unless ``code`` is 0."""
 
     code: int
     data: bytes
@@ -98,7 +99,8 @@ class WaitEnded(NamedTuple):
     code: int
 
 
-Reply = VersionReply | ContextReply | CardReply | CodeReply | DataReply | TableReply | WaitEnded
+#: The response of a card, which is nearly all that arrives, is its bytes alone; of one that failed there is a code.
+Reply = VersionReply | ContextReply | CardReply | CodeReply | DataReply | TableReply | WaitEnded | bytes
 
 
 class _Awaited(NamedTuple):
@@ -123,8 +125,8 @@ class PcscdClient:
         # So many bytes there must be before it is worth looking.
         self._need = 0
         self._is_waiting = False
-        # Of TRANSMIT, all but the card's command, and what is awaited: the same for all of one card and length.
-        self._heads: dict[tuple[int, int], tuple[bytes, _Awaited]] = {}
+        # Of TRANSMIT, by the command's length: card and protocol, all but the command, and what is awaited.
+        self._heads: dict[int, tuple[int, int, bytes, _Awaited]] = {}
 
     @property
     def is_idle(self) -> bool:
@@ -195,14 +197,14 @@ class PcscdClient:
 
     def transmit(self, card: int, protocol: int, command: bytes) -> bytes:
         """Exchange a command of at most ``MAX_DATA`` bytes with a card."""
-        key = (card, len(command))
-        made = self._heads.get(key)
-        if made is None:
+        made = self._heads.get(len(command))
+        if made is None or made[0] != card or made[1] != protocol:
             body = (card, protocol, _PCI_LENGTH, len(command), _ANY_PROTOCOL, _PCI_LENGTH, MAX_DATA, _SUCCESS)
             head = HEADER.pack(TRANSMIT.size, _TRANSMIT) + TRANSMIT.pack(*body)
-            made = self._heads[key] = head, _Awaited(_TRANSMIT, card, TRANSMIT.size)
-        self._awaited.append(made[1])
-        return made[0] + command
+            made = card, protocol, head, _Awaited(_TRANSMIT, card, TRANSMIT.size)
+            self._heads[len(command)] = made
+        self._awaited.append(made[3])
+        return made[2] + command
 
     def table(self) -> bytes:
         """Ask for the readers. Not while a wait is pending in 4:6."""
@@ -248,14 +250,27 @@ class PcscdClient:
 
     # Replies
 
+    def response_in(self, data: bytes) -> bytes | None:
+        """The response of a card, if that is all that is awaited, and ``data`` is the whole of it and nothing else.
+
+        Nearly all that arrives is that. None: nothing was taken, and ``data`` is for ``receive``.
+        """
+        awaited = self._awaited
+        if len(awaited) != 1 or self._buffer or self._is_waiting or self.trouble is not None:
+            return None
+        command, card, size = awaited[0]
+        if command is not _TRANSMIT or len(data) < size:
+            return None
+        found, _, _, _, _, _, length, code = _unpack_response(data)
+        if found != card or code != _SUCCESS or length != len(data) - size:
+            return None
+        awaited.clear()
+        return data[size:]
+
     def receive(self, data: bytes) -> list[Reply]:
         """All replies that are complete now, in order. Never raises: see ``trouble``, which ends it for ever."""
         if self.trouble is not None:
             return []
-        if not self._buffer and len(self._awaited) == 1 and not self._is_waiting:
-            reply = self._usual(data)
-            if reply is not None:
-                return [reply]
         self._buffer += data
         replies: list[Reply] = []
         try:
@@ -269,17 +284,6 @@ class PcscdClient:
             self.trouble = error
             self._buffer.clear()
         return replies
-
-    def _usual(self, data: bytes) -> DataReply | None:
-        """The response of a card, if ``data`` is that and nothing else, as nearly all that arrives is."""
-        command, card, size = self._awaited[0]
-        if command is not _TRANSMIT or len(data) < size:
-            return None
-        found, _, _, _, _, _, length, code = TRANSMIT.unpack_from(data)
-        if found != card or code != _SUCCESS or length != len(data) - size:
-            return None
-        self._awaited.popleft()
-        return DataReply(_SUCCESS, data[size:])
 
     def _next(self) -> Reply | None:
         """Take the next reply out of the buffer; None, with ``_need`` set, if it is not complete."""
@@ -351,9 +355,12 @@ class PcscdClient:
                 card, _, _, _, protocol, code = RECONNECT.unpack(raw)
                 _check_echo(command, card, echo)
                 return CardReply(code, card, protocol)
-            case PcscdCommand.TRANSMIT | PcscdCommand.CONTROL:
-                layout = TRANSMIT if command is PcscdCommand.TRANSMIT else CONTROL
-                fields = layout.unpack_from(raw)
+            case PcscdCommand.TRANSMIT:
+                fields = TRANSMIT.unpack_from(raw)
+                _check_echo(command, fields[0], echo)
+                return raw[size:] if fields[-1] == _SUCCESS else CodeReply(fields[-1])
+            case PcscdCommand.CONTROL:
+                fields = CONTROL.unpack_from(raw)
                 _check_echo(command, fields[0], echo)
                 return DataReply(fields[-1], raw[size:])
             case PcscdCommand.GET_ATTRIB:

@@ -41,7 +41,7 @@ class SimReader(CardReader):
         self._card: StoredCard | None = None
         self._is_powered = False
         # The answer that is due once the card's time is over.
-        self._answer: asyncio.TimerHandle | None = None
+        self._answer: asyncio.Handle | None = None
 
     @property
     def uicc(self) -> Uicc:
@@ -99,8 +99,13 @@ class SimReader(CardReader):
         response = self._powered().transmit(tpdu)
         if not self._card_time_s:
             return response
-        self._answer = asyncio.get_running_loop().call_later(self._card_time_s, done, response)
+        self._answer = self.later(self._card_time_s, done, response)
         return None
+
+    @staticmethod
+    def later(delay_s: float, done: Done, response: bytes) -> asyncio.Handle:
+        """Call back after the card's time. The loop's timers count in milliseconds; a measurement may know better."""
+        return asyncio.get_running_loop().call_later(delay_s, done, response)
 
     def _powered(self) -> StoredCard:
         if not self._is_powered or self._card is None:

@@ -78,7 +78,7 @@ class TokenJudge:
         self._runtime = runtime
         self._limits = limits
         self._limiter = failure_limiter(limits=limits) if limiter is None else limiter
-        self.sessions = PageSessions() if sessions is None else sessions
+        self.sessions = PageSessions(limits) if sessions is None else sessions
         self._now = now
         self._clock = clock
         self._failures = 0
@@ -186,7 +186,8 @@ class TokenJudge:
 
 def unauthorized(message: str) -> ApiError:
     """401."""
-    return ApiError(401, "unauthorized", message, "send Authorization: Bearer TOKEN; for remsim ctl set REMSIM_TOKEN")
+    hint = "send the header Authorization: Bearer TOKEN; remsim ctl and remsim-apitool take it from REMSIM_TOKEN"
+    return ApiError(401, "unauthorized", message, hint)
 
 
 def source_of(scope: Scope) -> str:

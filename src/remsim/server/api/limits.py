@@ -19,6 +19,8 @@ BODY_TIME_S: Final = 10.0
 ANSWER_TIME_S: Final = 30.0
 #: Streams of events at a time. A page or program has one each.
 MAX_READERS: Final = 128
+#: Overviews of the page that are kept up to date: one for each role and scope that is looked at.
+MAX_BOARDS: Final = 32
 #: Traces that are read at a time.
 MAX_TRACE_READERS: Final = 64
 #: A connection without a request is kept this long for the next one.

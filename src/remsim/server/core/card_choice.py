@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a request names a card: by its slot, its ICCID, or a label; and in which slots such a card is. Without I/O."""
+"""How a request names a card: by its slot, ICCID, IMSI, or a label; and in which slots such a card is. Without I/O."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
 from enum import Enum
 from typing import Final, Self
 
 from remsim.card.iccid import is_iccid
 from remsim.core.errors import IdRangeError, RemsimError
 from remsim.core.ids import BankSlot
-from remsim.redaction import shorten_iccid
+from remsim.core.values import dataclass
+from remsim.redaction import shorten_iccid, shorten_imsi
 from remsim.server.core.inventory import Inventory
 from remsim.server.core.labels import ICCID, LabelError, Labels, check_label
 
 LABEL: Final = "label:"
+IMSI: Final = "imsi:"
+#: 3GPP TS 23.003, clause 2.2: 15 digits at most, of which five or six name the network.
+_IMSI_DIGITS: Final = re.compile(r"[0-9]{6,15}", re.ASCII)
 
 
 class CardChoiceError(RemsimError, ValueError):
@@ -26,15 +31,21 @@ class CardChoiceKind(Enum):
 
     SLOT = "slot"
     ICCID = "iccid"
+    IMSI = "imsi"
     LABEL = "label"
 
 
 @dataclass(frozen=True, slots=True)
 class CardChoice:
-    """``B1:3``, ``iccid:8949…`` or ``label:roaming``; ``value`` is without the prefix."""
+    """``B1:3``, ``iccid:8949…``, ``imsi:00101…`` or ``label:roaming``; ``value`` is without the prefix."""
 
     kind: CardChoiceKind
     value: str
+
+    @property
+    def is_one_card(self) -> bool:
+        """Whether it names a single card by its number, so that two cards that fit are one too many."""
+        return self.kind in (CardChoiceKind.ICCID, CardChoiceKind.IMSI)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -44,6 +55,11 @@ class CardChoice:
             if not is_iccid(number):
                 raise CardChoiceError("that is no ICCID", hint="write its digits (0 to 9, A to E), 20 at most")
             return cls(CardChoiceKind.ICCID, number)
+        if text.startswith(IMSI):
+            number = text.removeprefix(IMSI)
+            if _IMSI_DIGITS.fullmatch(number) is None:
+                raise CardChoiceError("that is no IMSI", hint="write its digits, 6 to 15 of them")
+            return cls(CardChoiceKind.IMSI, number)
         try:
             if text.startswith(LABEL):
                 return cls(CardChoiceKind.LABEL, check_label(text.removeprefix(LABEL)))
@@ -51,7 +67,7 @@ class CardChoice:
         except LabelError as error:
             raise CardChoiceError(str(error), hint=error.hint) from None
         except IdRangeError:
-            hint = "write a bank slot (B1:3), iccid:NUMBER or label:NAME"
+            hint = "write a bank slot (B1:3), iccid:NUMBER, imsi:NUMBER or label:NAME"
             raise CardChoiceError("that names no card", hint=hint) from None
 
     def __str__(self) -> str:
@@ -61,6 +77,8 @@ class CardChoice:
                 return self.value
             case CardChoiceKind.ICCID:
                 return ICCID + shorten_iccid(self.value)
+            case CardChoiceKind.IMSI:
+                return IMSI + shorten_imsi(self.value)
             case CardChoiceKind.LABEL:
                 return LABEL + self.value
 
@@ -75,8 +93,19 @@ class CardChoice:
         there = {slot: iccid for slot in inventory.all_numbers() if (iccid := inventory.number(slot)) is not None}
         if self.kind is CardChoiceKind.ICCID:
             return [slot for slot, iccid in there.items() if iccid == self.value]
+        if self.kind is CardChoiceKind.IMSI:
+            return [slot for slot in there if inventory.imsi(slot) == self.value]
         found = {slot for slot, iccid in there.items() if self.value in labels.of_card(iccid)}
         for subject, names in labels.all().items():
             if subject.startswith("B") and self.value in names:
                 found.add(BankSlot.parse(subject))
         return sorted(found)
+
+
+#: What to do where several cards have one number.
+AMBIGUITY_HINT: Final = "name one of them by its slot; two cards with one number are a mistake, or a copy"
+
+
+def ambiguity(choice: CardChoice, found: Sequence[BankSlot]) -> str:
+    """In words, that a number is that of several cards, and where they are."""
+    return f"{choice} is the number of {len(found)} cards, in {', '.join(str(slot) for slot in found[:4])}"

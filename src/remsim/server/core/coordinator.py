@@ -7,7 +7,6 @@ and reserves, and gives a decision to be stored; once that is committed, ``on_st
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.core.deadlines import Deadlines
@@ -15,10 +14,12 @@ from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts
 from remsim.core.log_event import LogEvent
+from remsim.core.values import dataclass
 from remsim.server.core.actions import (
     Action,
     Decision,
     LeaseEnd,
+    ParkedMapping,
     StoreChange,
     StoreDeletion,
     StoreDeliveries,
@@ -28,6 +29,7 @@ from remsim.server.core.actions import (
     StoreLabels,
     StoreLease,
     StoreLeaseEnd,
+    StoreLock,
     StoreMapping,
     StoreRenewal,
     StoreSent,
@@ -39,14 +41,21 @@ from remsim.server.core.admission import Admission
 from remsim.server.core.certificate_lists import CertificateLists, Revocations
 from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientIds
-from remsim.server.core.following import check_follow, follow_card
+from remsim.server.core.following import Following, freed_by, parked_from
 from remsim.server.core.health_board import HealthBoard
 from remsim.server.core.health_reports import HealthReports
 from remsim.server.core.inventory import CardContents, Inventory
 from remsim.server.core.known import KnownPeers
 from remsim.server.core.labels import Labels, shown_subject, slots_of
 from remsim.server.core.lending import Lending
-from remsim.server.core.log_events import ignored, mapping_event, note_of, peer_event, places_of, program_event
+from remsim.server.core.log_events import (
+    ignored,
+    mapping_event,
+    note_of,
+    peer_event,
+    places_of,
+    program_event,
+)
 from remsim.server.core.peer_reports import (
     BankAudit,
     forget_absence,
@@ -58,9 +67,10 @@ from remsim.server.core.peer_reports import (
 )
 from remsim.server.core.peers import Peer, PeerState, PeerTable
 from remsim.server.core.reconciler import Reconciler
+from remsim.server.core.slot_locks import SlotLocks
 from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
 from remsim.server.core.tracing import Traces
-from remsim.server.core.unreadable import CONNECT_REQUESTS, on_undecodable, on_unsupported_version
+from remsim.server.core.unreadable import CONNECT_REQUESTS, LEGAL_IN, on_undecodable, on_unsupported_version
 from remsim.server.core.warnings import Warnings
 from remsim.server.core.watch import Watch, arrival_name
 from remsim.wire.link.abilities import ADVERTISE
@@ -75,30 +85,7 @@ from remsim.wire.link.engine import (
     UnsupportedVersion,
 )
 from remsim.wire.messages import extensions, health, rspro
-from remsim.wire.messages.rspro import REQUEST_OF, ComponentIdentity, IpPort, Message
-
-#: Which message means something in which state of the peer. Everything else is ignored, logged once and counted.
-LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
-    rspro.ConnectClientReq: frozenset({PeerState.ESTABLISHED}),
-    rspro.ConnectBankReq: frozenset({PeerState.ESTABLISHED}),
-    rspro.ConnectClientRes: frozenset({PeerState.ESTABLISHED}),
-    rspro.ConfigClientIdRes: frozenset({PeerState.ESTABLISHED}),
-    rspro.CreateMappingRes: frozenset({PeerState.CONNECTED_BANKD}),
-    rspro.RemoveMappingRes: frozenset({PeerState.CONNECTED_BANKD}),
-    rspro.ResetStateRes: frozenset({PeerState.CONNECTED_BANKD}),
-    rspro.BankSlotStatusInd: frozenset({PeerState.CONNECTED_BANKD}),
-    rspro.ReaderHealthInd: frozenset({PeerState.CONNECTED_BANKD}),
-    rspro.SessionStateInd: frozenset({PeerState.CONNECTED_BANKD}),
-    rspro.ConfigClientBankRes: frozenset({PeerState.CONNECTED_CLIENT}),
-    rspro.ErrorInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
-    extensions.AuditInd: frozenset({PeerState.CONNECTED_BANKD}),
-    extensions.CardInd: frozenset({PeerState.CONNECTED_BANKD}),
-    rspro.AddressesInd: frozenset({PeerState.CONNECTED_BANKD}),
-    extensions.TraceInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
-    health.InventoryInd: frozenset({PeerState.CONNECTED_BANKD}),
-    health.SlotHealthInd: frozenset({PeerState.CONNECTED_BANKD}),
-    health.ClientHealthInd: frozenset({PeerState.CONNECTED_CLIENT}),
-}
+from remsim.wire.messages.rspro import REQUEST_OF, ComponentIdentity, IpPort
 
 
 class UnknownBankError(Exception):
@@ -129,7 +116,7 @@ class Coordinator:
         """``limits`` counts the limits that are reached."""
         self._settings = settings
         self.limits = LimitCounts() if limits is None else limits
-        self.slotmap = SlotMap()
+        self.slotmap = SlotMap(SlotLocks(memory.locks))
         self.peers = PeerTable()
         self.revocations = Revocations(self.peers, self.limits)
         self.certified = CertificateLists(self.peers)
@@ -166,6 +153,8 @@ class Coordinator:
         self.watch = Watch(self.slotmap, self.peers, self.inventory, self.known)
         for stored in memory.mappings:
             self.slotmap.restore(stored)
+        for parked in memory.parked:
+            self.slotmap.park(parked)
         for mapping_id, client, bank in memory.releases:
             self.configurator.restore_unmap(client, PendingUnmap(mapping_id, bank))
         self.lending = Lending(
@@ -177,6 +166,16 @@ class Coordinator:
             limits=self.limits,
             plan_deletion=self.plan_deletion,
             now=now,
+        )
+        self.following = self._following()
+
+    def _following(self) -> Following:
+        return Following(
+            self.slotmap,
+            self.inventory,
+            self.peers,
+            may_use=lambda bank, client: self.lending.may_use(bank, client),  # noqa: PLW0108  # it is replaced
+            plan_change=self.plan_change,
         )
 
     @property
@@ -238,7 +237,8 @@ class Coordinator:
         self.health.forget(peer)
         self.peers.remove(peer)
         actions.append(peer_event(level, "peer_lost", peer, reason=reason))
-        return actions + self._admission.on_lost(peer, now)
+        actions += self._admission.on_lost(peer, now)
+        return actions if peer.bank_id is None else [*actions, *self.following.on_bank_lost(peer.bank_id)]
 
     def on_certified(self, holders: frozenset[Identity]) -> list[Action]:
         """To whom the authority has issued certificates; who holds such a number without one has to leave."""
@@ -279,18 +279,22 @@ class Coordinator:
         created: Sequence[tuple[BankSlot, ClientSlot]],
         labels: dict[str, tuple[str, ...]] | None = None,
         follows: dict[BankSlot, str] | None = None,
+        parked: Iterable[Mapping] = (),
+        unparked: Iterable[ParkedMapping] = (),
     ) -> StoreChange | None:
         """Delete live mappings, create others, and change labels at once. None if nothing is left to do.
 
-        ``follows`` are the numbers of the cards that new mappings follow, by their bank slots. All slots are reserved
-        until it is stored or has failed, or none is. Raises ConflictError and LabelError.
+        ``follows`` are the numbers of the cards that new mappings follow; ``parked`` those of the deleted that wait
+        for theirs, ``unparked`` those that do no more. All slots are reserved until it is stored or has failed, or none
+        is. Raises ConflictError and LabelError.
         """
-        chosen = list(ended)
+        chosen, gone = list(ended), tuple(each.id for each in unparked)
         labelled = tuple(self.labels.plan(subject, names) for subject, names in (labels or {}).items())
         if any(mapping.is_ending for mapping in chosen):
             raise ConflictError("one of the mappings is just being deleted by another request", hint="try again")
-        leaving = frozenset(mapping.id for mapping in chosen)
+        leaving = frozenset(mapping.id for mapping in chosen) | frozenset(gone)
         reserved: list[tuple[BankSlot, ClientSlot]] = []
+        self.slotmap.hold_parked(gone)
         try:
             for bank, client in created:
                 self.slotmap.reserve(bank, client, leaving=leaving)
@@ -298,16 +302,18 @@ class Coordinator:
         except ConflictError:
             for bank, client in reserved:
                 self.slotmap.unreserve(bank, client)
+            self.slotmap.release_parked(gone)
             raise
         deletion = self.plan_deletion(chosen)
-        if deletion is None and not created and not labelled:
+        if deletion is None and not (created or labelled or gone):
             return None
         # A new mapping goes out behind the removals of its bank; the reconciler asks the database again then.
         cards = follows or {}
         creations = tuple(
             StoreMapping(b, c, is_sent=False, iccid=self.inventory.number(b), follows=cards.get(b)) for b, c in created
         )
-        return StoreChange(deletion, creations, labelled)
+        kept = tuple(parked_from(each) for each in parked)
+        return StoreChange(deletion, creations, labelled, kept, gone)
 
     def plan_follow(self, mapping: Mapping, follows: str | None) -> StoreFollow:
         """Let a mapping follow this card, or stay with its slot. Raises ConflictError."""
@@ -317,7 +323,7 @@ class Coordinator:
 
     def check_follow(self, client: ClientSlot, iccid: str) -> None:
         """One mapping follows a card at a time, and a card on loan is followed by none. Raises ConflictError."""
-        check_follow(self.slotmap, self.lending.table, client, iccid)
+        self.following.check(self.lending.table, client, iccid)
 
     def plan_labels(self, subject: str, labels: Iterable[str]) -> StoreLabels:
         """Give a slot, client slot or card these labels. Raises LabelError."""
@@ -355,8 +361,10 @@ class Coordinator:
         self, decision: Decision, now: float, *, mapping_ids: tuple[int, ...] = (), created_at: float = 0.0
     ) -> list[Action]:
         """A decision is committed. ``created_at`` is when, in seconds since 1970-01-01 UTC; new mappings have ids."""
-        actions = self._carry_out(decision, now, mapping_ids, created_at)
-        return actions if isinstance(decision, StoreSent | StoreDeliveries) else [*actions, *self.lending.serve(now)]
+        freed, actions = freed_by(decision, self.slotmap), self._carry_out(decision, now, mapping_ids, created_at)
+        if isinstance(decision, StoreSent | StoreDeliveries):
+            return actions
+        return [*actions, *self.following.on_stored(freed), *self.lending.serve(now)]
 
     def _carry_out(
         self, decision: Decision, now: float, mapping_ids: tuple[int, ...], created_at: float
@@ -368,6 +376,7 @@ class Coordinator:
                 return [act for number in numbers for act in self._delete(number, decision.lease_end, now, created_at)]
             case StoreChange(deletion, creations, labelled):
                 actions = [] if deletion is None else self._carry_out(deletion, now, (), created_at)
+                actions += self.following.on_parked(decision, created_at)
                 for number, creation in zip(mapping_ids, creations, strict=True):
                     actions += self._create(number, creation, created_at, now)
                 return actions + [act for each in labelled for act in self._carry_out(each, now, (), created_at)]
@@ -385,6 +394,8 @@ class Coordinator:
                 self.labels.on_stored(decision)
                 fields = {"subject": shown_subject(decision.subject), "labels": list(decision.labels)}
                 return [LogEvent("info", "labels_changed", *slots_of(decision.subject), fields)]
+            case StoreLock():
+                return [self.slotmap.locks.on_stored(decision, created_at)]
             case StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
                 return []
             case StoreSent():
@@ -409,14 +420,14 @@ class Coordinator:
                 self.slotmap.unreserve(decision.bank, decision.client)
                 return []
             case StoreDeletion():
-                for mapping in map(self.slotmap.get, decision.mappings):
-                    if mapping is not None:
-                        mapping.is_ending = False
+                for mapping in filter(None, map(self.slotmap.get, decision.mappings)):
+                    mapping.is_ending = False
                 return []
-            case StoreChange(deletion, creations):
-                actions = [] if deletion is None else self.on_store_failed(deletion)
-                return actions + [action for each in creations for action in self.on_store_failed(each)]
-            case StoreLabels() | StoreFollow() | StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
+            case StoreChange(deletion, creations, unparked=gone):
+                self.slotmap.release_parked(gone)
+                made: list[Decision] = [*creations] if deletion is None else [deletion, *creations]
+                return [it for each in made for it in self.on_store_failed(each)] + self.following.on_failed(decision)
+            case StoreLabels() | StoreFollow() | StoreLock() | StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
                 return []
             case StoreLease():
                 self.lending.on_lease_failed(decision)
@@ -462,11 +473,6 @@ class Coordinator:
             actions += self.configurator.refresh(mapping.client)
         return actions
 
-    def _follow_card(self, message: extensions.CardInd) -> list[Action]:
-        return follow_card(
-            self.slotmap, self.inventory, message.bank_slot, message.iccid, self.lending.may_use, self.plan_change
-        )
-
     # Messages
 
     def _on_received(self, peer: Peer, event: Received, now: float) -> list[Action]:
@@ -509,7 +515,9 @@ class Coordinator:
                 return self.health.on_told(peer, message, self._reports, now)
             case extensions.CardInd() as message, _:
                 self.lending.stir(now)
-                return [*self.inventory.on_card(peer, message, now), *self._follow_card(message)]
+                before = self.inventory.number(message.bank_slot)
+                told = self.inventory.on_card(peer, message, now)
+                return [*told, *self.following.on_card(message.bank_slot, before)]
             case extensions.TraceInd() as message, _:
                 return self.traces.on_told(peer, message, now)
             case health.InventoryInd() as message, _:

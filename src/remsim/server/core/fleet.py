@@ -2,16 +2,17 @@
 """From a desired state as a whole to the changes that lead there: which mappings end, and which are made. Without I/O.
 
 A client that names a label keeps the card that it has, if that is one of them and nobody names it by its slot; the
-others get what is free, in the order of client slots. The same state therefore leads to no further change.
+others get what is free, in the order of client slots. The same state therefore leads to no further change. A number
+that two cards have names neither of them, unless the client has one already.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 
 from remsim.core.errors import RemsimError
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.server.core.card_choice import CardChoice, CardChoiceKind
+from remsim.core.values import dataclass
+from remsim.server.core.card_choice import AMBIGUITY_HINT, CardChoice, CardChoiceKind, ambiguity
 
 
 class FleetError(RemsimError):
@@ -50,7 +51,11 @@ def plan_fleet(
             continue
         if not found[choice]:
             raise FleetError(f"{client}: no bank has {choice} now", hint="see remsim ctl cards")
-        (bank, *_) = found[choice]
+        (bank, *others) = found[choice]
+        if others and current.get(client) in found[choice]:
+            bank = current[client]
+        elif others:
+            raise FleetError(f"{client}: {ambiguity(choice, found[choice])}", hint=AMBIGUITY_HINT)
         if bank in taken:
             raise FleetError(f"{taken[bank]} and {client} both want {bank}", hint="give one of them another card")
         if bank in occupied:

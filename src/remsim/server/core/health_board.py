@@ -7,16 +7,17 @@ one each slot had last, and since when. Those that time itself ends, or begins, 
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.core.log_event import LogEvent
 from remsim.core.rate_limit import TokenBuckets
+from remsim.core.values import dataclass
 from remsim.server.core.actions import Action
 from remsim.server.core.health_reports import HealthReports
 from remsim.server.core.known import KnownPeers, absence
+from remsim.server.core.latency_history import LatencyHistory
 from remsim.server.core.peers import Peer, PeerTable
 from remsim.server.core.slotmap import SlotMap
 from remsim.server.core.verdicts import (
@@ -62,6 +63,8 @@ class HealthBoard:
         self._last: dict[Place, tuple[VerdictKind, float]] = {}
         self._unsteady: dict[Place, None] = {}
         self._next_look: float | None = None
+        #: How long commands took of late.
+        self.latency = LatencyHistory(limits)
         self._budget = TokenBuckets(burst=EVENT_BURST, interval_s=EVENT_INTERVAL_S, most_keys=_MAX_OWNERS)
 
     # What is known
@@ -137,10 +140,14 @@ class HealthBoard:
     ) -> list[Action]:
         """A peer tells how a slot stands; ``reports`` keeps that, or refuses it."""
         if isinstance(message, SlotHealthInd):
-            refused = reports.on_slot(peer, message, now)
-            return self.on_report(peer, message.bank_slot, now) if refused is None else refused
-        refused = reports.on_client(peer, message, now)
-        return self.on_client(message.client_slot, now) if refused is None else refused
+            if (refused := reports.on_slot(peer, message, now)) is not None:
+                return refused
+            self.latency.note(message.bank_slot, message.card_time, message.latency, now)
+            return self.on_report(peer, message.bank_slot, now)
+        if (refused := reports.on_client(peer, message, now)) is not None:
+            return refused
+        self.latency.note(message.client_slot, message.round_trip, message.latency, now)
+        return self.on_client(message.client_slot, now)
 
     def on_client(self, slot: ClientSlot, now: float) -> list[Action]:
         """Something of a connected client's slot may have changed."""

@@ -8,13 +8,14 @@ counts only where it was not reported gone. Another number replaces it.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from remsim.card.iccid import is_iccid
 from remsim.core.ids import BankSlot
 from remsim.core.log_event import LogEvent
 from remsim.core.text import escape
+from remsim.core.values import dataclass
 from remsim.redaction import shorten_iccid
 from remsim.server.core.actions import Action, AskPolicy, NoteCard
 from remsim.server.core.log_events import ignored
@@ -44,6 +45,8 @@ class _Card:
     told_at: float | None = None
     #: Nobody has said that it is gone, or cannot be read any more.
     is_there: bool = True
+    #: Its bankd has said that it is there, since it connected last.
+    is_told: bool = False
     #: When that was said, in the time that coordinators are given; None: in an earlier run.
     heard_at: float | None = None
 
@@ -63,8 +66,10 @@ class Inventory:
     ) -> None:
         self._keeps_imsi = keeps_imsi
         self._banks: dict[int, dict[int, _Card]] = {}
+        # Where each number was heard of last.
+        self._places: dict[str, set[BankSlot]] = {}
         for slot, iccid in stored.items():
-            self._cards(slot.bank_id)[slot.slot_nr] = _Card(iccid)
+            self._enter(slot, _Card(iccid))
         for slot, told in (contents or {}).items():
             card = self._cards(slot.bank_id).get(slot.slot_nr)
             if card is not None:
@@ -80,6 +85,16 @@ class Inventory:
         card = self._cards(slot.bank_id).get(slot.slot_nr)
         return None if card is None else card.iccid
 
+    def places(self, iccid: str) -> list[BankSlot]:
+        """Where a card with this number is, as bankds have told since they connected last, in order."""
+        found = (slot for slot in self._places.get(iccid, ()) if self._cards(slot.bank_id)[slot.slot_nr].is_told)
+        return sorted(slot for slot in found if self.number(slot) == iccid)
+
+    def twins(self) -> dict[str, list[BankSlot]]:
+        """Numbers that several slots have a card with, as far as bankds have told, and these slots."""
+        several = (iccid for iccid, slots in self._places.items() if len(slots) > 1)
+        return {iccid: places for iccid in several if len(places := self.places(iccid)) > 1}
+
     def heard_at(self, slot: BankSlot) -> float | None:
         """Since when ``last_number`` is known to be there, or gone; None: since an earlier run."""
         card = self._cards(slot.bank_id).get(slot.slot_nr)
@@ -89,6 +104,16 @@ class Inventory:
         """What the card that was heard of last told besides, and when (None: in an earlier run); None: nothing."""
         card = self._cards(slot.bank_id).get(slot.slot_nr)
         return None if card is None or card.contents is None else (card.contents, card.told_at)
+
+    @property
+    def keeps_imsi(self) -> bool:
+        """Whether IMSIs that bankds tell are kept."""
+        return self._keeps_imsi
+
+    def imsi(self, slot: BankSlot) -> str | None:
+        """The IMSI of the card that was heard of last in a slot, where it is known."""
+        card = self._cards(slot.bank_id).get(slot.slot_nr)
+        return None if card is None or card.contents is None else card.contents.imsi
 
     def all_numbers(self) -> dict[BankSlot, str]:
         """The last number of every slot, gone or not, in the order of slots."""
@@ -105,10 +130,10 @@ class Inventory:
         tells = peer.identity is not None and CARDS in (peer.identity.abilities or ())
         for card in cards.values():
             # One that does not tell may have any card in there.
-            card.is_there = card.is_there and tells
+            card.is_there, card.is_told = card.is_there and tells, False
         lost = [nr for nr in cards if nr >= peer.number_of_slots]
         for nr in lost:
-            del cards[nr]
+            self._leave(BankSlot(peer.bank, nr))
         return [NoteCard(BankSlot(peer.bank, nr), None) for nr in lost]
 
     def on_card(self, peer: Peer, message: CardInd, now: float) -> list[Action]:
@@ -120,6 +145,8 @@ class Inventory:
             return [ignored(peer, "bad_card_number", slot)]
         cards = self._cards(slot.bank_id)
         before = cards.get(slot.slot_nr)
+        if before is not None:
+            before.is_told = iccid is not None
         if iccid is None:
             if before is not None and before.is_there:
                 before.is_there, before.heard_at = False, now
@@ -130,7 +157,7 @@ class Inventory:
         if before is not None and before.iccid == iccid:
             before.is_there, before.heard_at = True, now
             return []
-        cards[slot.slot_nr] = _Card(iccid, heard_at=now)
+        self._enter(slot, _Card(iccid, is_told=True, heard_at=now))
         event = LogEvent("info", "card_number", slot, fields={"iccid": shorten_iccid(iccid)})
         return [NoteCard(slot, iccid), event, AskPolicy(slot)]
 
@@ -150,6 +177,19 @@ class Inventory:
             return []
         card.contents = contents
         return [NoteCard(slot, card.iccid, contents.imsi, contents.service_provider, contents.eid)]
+
+    def _enter(self, slot: BankSlot, card: _Card) -> None:
+        self._leave(slot)
+        self._cards(slot.bank_id)[slot.slot_nr] = card
+        self._places.setdefault(card.iccid, set()).add(slot)
+
+    def _leave(self, slot: BankSlot) -> None:
+        card = self._cards(slot.bank_id).pop(slot.slot_nr, None)
+        if card is not None:
+            places = self._places[card.iccid]
+            places.discard(slot)
+            if not places:
+                del self._places[card.iccid]
 
     def _cards(self, bank_id: int) -> dict[int, _Card]:
         return self._banks.setdefault(bank_id, {})

@@ -3,7 +3,8 @@
 
 from remsim.core.ids import BankSlot
 from remsim.core.log_event import Level, LogEvent
-from remsim.server.core.actions import Note, NoteBank, NoteClient
+from remsim.redaction import shorten_iccid
+from remsim.server.core.actions import Note, NoteBank, NoteClient, ParkedMapping
 from remsim.server.core.peers import Peer, PeerState
 from remsim.server.core.slotmap import Mapping
 
@@ -11,6 +12,12 @@ from remsim.server.core.slotmap import Mapping
 def mapping_event(level: Level, name: str, mapping: Mapping, /, **fields: object) -> LogEvent:
     """Something happened to a mapping."""
     return LogEvent(level, name, mapping.bank, mapping.client, fields)
+
+
+def parked_event(parked: ParkedMapping) -> LogEvent:
+    """A mapping waits for its card from now on."""
+    fields = {"iccid": shorten_iccid(parked.iccid)}
+    return LogEvent("warning", "mapping_parked", parked.bank, parked.client, fields)
 
 
 def peer_event(level: Level, name: str, peer: Peer, bank_slot: BankSlot | None = None, /, **fields: object) -> LogEvent:

@@ -13,10 +13,12 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Final, Self
 
 from remsim.core.errors import RemsimError
+from remsim.core.limits import LimitCounts, LimitName
+from remsim.core.values import dataclass
 
 #: A session lasts this long after its login, unless its token ends sooner: a working day.
 SESSION_S: Final = 12 * 3600.0
@@ -27,9 +29,12 @@ LINK_S: Final = 600.0
 LINK_ID_BYTES: Final = 6
 PAGE_SECRET_BYTES: Final = 32
 _DIGEST_BYTES: Final = 32
+#: Of a proof.
+PROOF_BYTES: Final = _DIGEST_BYTES
 
 _SESSION_TEXT: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _LINK_TEXT: Final = re.compile(r"([0-9a-f]{12})\.([0-9a-f]{64})", re.ASCII)
+_MASKED_TEXT: Final = re.compile(r"[0-9a-f]{128}", re.ASCII)
 _TOKEN_ID: Final = re.compile(r"[0-9a-f]{12}", re.ASCII)
 
 
@@ -93,15 +98,29 @@ def proof_of(cookie: str) -> str:
     return _digest(cookie, b"remsim proof")
 
 
+def masked_proof(cookie: str, pad: bytes) -> str:
+    """The same, hidden behind ``PROOF_BYTES`` random ones that the caller draws: it looks different each time.
+
+    So a page that carries it can be compressed: its length tells nothing of the proof.
+    """
+    return pad.hex() + _both(pad, bytes.fromhex(proof_of(cookie))).hex()
+
+
 def is_proof(given: str | None, cookie: str) -> bool:
-    """Whether a write has proven itself; in constant time."""
-    return hmac.compare_digest((given or "").encode("utf-8", "replace"), proof_of(cookie).encode())
+    """Whether a write has proven itself, with the proof as it is or masked; in constant time."""
+    text = given or ""
+    if _MASKED_TEXT.fullmatch(text) is not None:
+        pad, masked = bytes.fromhex(text[: 2 * PROOF_BYTES]), bytes.fromhex(text[2 * PROOF_BYTES :])
+        text = _both(pad, masked).hex()
+    return hmac.compare_digest(text.encode("utf-8", "replace"), proof_of(cookie).encode())
 
 
 class PageSessions:
     """All sessions, the oldest first."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: LimitCounts | None = None) -> None:
+        """``limits`` counts those that had to make room."""
+        self._limits = LimitCounts() if limits is None else limits
         self._sessions: OrderedDict[str, PageSession] = OrderedDict()
 
     def __len__(self) -> int:
@@ -144,6 +163,7 @@ class PageSessions:
     def _add(self, session: PageSession) -> None:
         self._sessions[session.digest] = session
         if len(self._sessions) > MAX_SESSIONS:
+            self._limits.reached(LimitName.PAGE_SESSIONS)
             self._sessions.popitem(last=False)
 
     def _forget(self, now: float) -> None:
@@ -162,6 +182,10 @@ def _sessions(values: Iterable[object]) -> list[PageSession]:
             case _:
                 raise PageFileError("these are no sessions")
     return sessions
+
+
+def _both(one: bytes, other: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(one, other, strict=True))
 
 
 def _read(text: str) -> object:

@@ -13,19 +13,22 @@ database holds what is desired; the state says how far the bankd has followed:
 - GONE: no bankd has it (any more), and it is forgotten.
 
 A deleted mapping leaves the live indexes at once, so that its slots can be mapped anew, and lives on as a *pending
-removal* until the bankd has answered; only one that no bankd ever heard of just goes. Knows no link, no client's
-configuration and no database.
+removal* until the bankd has answered; only one that no bankd ever heard of just goes. One that follows a card, and has
+lost its slot to another card, is *parked*: its client slot stays taken until the card is found. Knows no link, no
+client's configuration and no database.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import InitVar, dataclass, field
 from typing import Final
 
 from remsim.core.errors import RemsimError
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.state_machine import Event, State, Stateful, Transitions
-from remsim.server.core.actions import StoredMapping
+from remsim.redaction import shorten_iccid
+from remsim.server.core.actions import ParkedMapping, StoredMapping
+from remsim.server.core.slot_locks import SlotLocks
 
 
 class MappingState(State):
@@ -140,12 +143,18 @@ class _Bank:
 class SlotMap:
     """All live mappings and pending removals. Every look-up is by index."""
 
-    def __init__(self) -> None:
+    def __init__(self, locks: SlotLocks | None = None) -> None:
+        #: Slots that get no new mapping.
+        self.locks = SlotLocks() if locks is None else locks
         self._live: dict[int, Mapping] = {}
         self._by_bank_slot: dict[BankSlot, Mapping] = {}
         self._by_client_slot: dict[ClientSlot, Mapping] = {}
         self._by_card: dict[str, Mapping] = {}
         self._banks: dict[int, _Bank] = {}
+        self._parked: dict[int, ParkedMapping] = {}
+        self._parked_by_client: dict[ClientSlot, ParkedMapping] = {}
+        self._parked_by_card: dict[str, ParkedMapping] = {}
+        self._parked_held: set[int] = set()
         self._reserved_bank_slots: set[BankSlot] = set()
         self._reserved_client_slots: set[ClientSlot] = set()
 
@@ -162,8 +171,15 @@ class SlotMap:
     def reserve(self, bank: BankSlot, client: ClientSlot, *, leaving: frozenset[int] = frozenset()) -> None:
         """Keep two free slots for a mapping that is about to be stored. Raises ConflictError, naming the slot.
 
-        ``leaving`` are the ids of mappings that are deleted in the same transaction.
+        ``leaving`` are the ids of mappings, live or parked, that are deleted in the same transaction. A locked slot is
+        kept for the client slot that has it only.
         """
+        if (waiting := self._parked_by_client.get(client)) is not None and waiting.id not in leaving:
+            text = f"{client} has a mapping already, which waits for the card {shorten_iccid(waiting.iccid)}"
+            raise ConflictError(text, hint="delete that mapping first")
+        holder = self._by_bank_slot.get(bank)
+        if (lock := self.locks.of(bank)) is not None and (holder is None or holder.client != client):
+            raise ConflictError(f"{bank} is locked: {lock.reason}", hint=f"unlock it: remsim ctl unlock {bank}")
         if (taken := self._by_bank_slot.get(bank)) is not None and taken.id not in leaving:
             raise ConflictError(f"{bank} is mapped to {taken.client} already", hint="delete that mapping first")
         if (taken := self._by_client_slot.get(client)) is not None and taken.id not in leaving:
@@ -179,12 +195,15 @@ class SlotMap:
         self._reserved_client_slots.discard(client)
 
     def is_bank_free(self, slot: BankSlot) -> bool:
-        """Whether a bank slot is neither mapped nor just being mapped."""
+        """Whether a bank slot is neither mapped, nor just being mapped, nor locked."""
+        if self.locks.of(slot) is not None:
+            return False
         return slot not in self._by_bank_slot and slot not in self._reserved_bank_slots
 
     def is_client_free(self, slot: ClientSlot) -> bool:
-        """Whether a client slot is neither mapped nor just being mapped."""
-        return slot not in self._by_client_slot and slot not in self._reserved_client_slots
+        """Whether a client slot is neither mapped, nor just being mapped, nor waits for the card of a mapping."""
+        is_taken = slot in self._by_client_slot or slot in self._parked_by_client
+        return not is_taken and slot not in self._reserved_client_slots
 
     # Life
 
@@ -238,6 +257,48 @@ class SlotMap:
         mapping.follows = iccid
         if iccid is not None:
             self._by_card[iccid] = mapping
+
+    # Waiting for a card
+
+    def park(self, parked: ParkedMapping) -> None:
+        """A mapping that was deleted waits for its card."""
+        self._parked[parked.id] = parked
+        self._parked_by_client[parked.client] = parked
+        self._parked_by_card[parked.iccid] = parked
+
+    def hold_parked(self, numbers: Collection[int]) -> None:
+        """A decision that these wait no more is to be stored. Raises ConflictError if one of them has one already."""
+        if any(number in self._parked_held or number not in self._parked for number in numbers):
+            raise ConflictError("the mapping is just being changed by another request", hint="try again")
+        self._parked_held.update(numbers)
+
+    def release_parked(self, numbers: Collection[int]) -> None:
+        """That was not stored."""
+        self._parked_held.difference_update(numbers)
+
+    def unpark(self, mapping_id: int) -> ParkedMapping | None:
+        """It waits no more. Returns it, None if it did not wait."""
+        self._parked_held.discard(mapping_id)
+        parked = self._parked.pop(mapping_id, None)
+        if parked is not None:
+            del self._parked_by_client[parked.client], self._parked_by_card[parked.iccid]
+        return parked
+
+    def is_held(self, parked: ParkedMapping) -> bool:
+        """Whether such a decision waits for the database."""
+        return parked.id in self._parked_held
+
+    def parked(self) -> tuple[ParkedMapping, ...]:
+        """Those that wait, in the order in which they began to."""
+        return tuple(self._parked.values())
+
+    def parked_of_client(self, client: ClientSlot) -> ParkedMapping | None:
+        """The one of a client slot."""
+        return self._parked_by_client.get(client)
+
+    def parked_of_card(self, iccid: str) -> ParkedMapping | None:
+        """The one that waits for this card."""
+        return self._parked_by_card.get(iccid)
 
     def removed(self, mapping: Mapping) -> None:
         """The bankd has answered removeMappingReq: forget the mapping. Raises IllegalTransitionError."""

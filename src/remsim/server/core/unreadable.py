@@ -1,19 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What peers send that cannot be read: it is ignored; a connect request among it is refused, and the link closed."""
+"""What peers send that cannot be read, or not now: it is ignored; a connect request that cannot be read is refused."""
 
 from typing import Final
 
 from remsim.server.core.actions import Action
 from remsim.server.core.log_events import ignored
-from remsim.server.core.peers import Peer
+from remsim.server.core.peers import Peer, PeerState
 from remsim.wire.link.actions import Close, Send
 from remsim.wire.link.engine import Undecodable, UnsupportedVersion
-from remsim.wire.messages import rspro
-from remsim.wire.messages.rspro import ComponentIdentity, ResultCode, UnknownMessage
+from remsim.wire.messages import extensions, health, rspro
+from remsim.wire.messages.rspro import ComponentIdentity, Message, ResultCode, UnknownMessage
 from remsim.wire.messages.schema import NUMBER_OF
 
 CONNECT_REQUESTS: Final = (rspro.ConnectBankReq, rspro.ConnectClientReq)
 _CONNECT_KINDS: Final[dict[int | None, type]] = {NUMBER_OF[kind]: kind for kind in CONNECT_REQUESTS}
+
+#: Which message means something in which state of the peer. Everything else is ignored, logged once and counted.
+LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
+    rspro.ConnectClientReq: frozenset({PeerState.ESTABLISHED}),
+    rspro.ConnectBankReq: frozenset({PeerState.ESTABLISHED}),
+    rspro.ConnectClientRes: frozenset({PeerState.ESTABLISHED}),
+    rspro.ConfigClientIdRes: frozenset({PeerState.ESTABLISHED}),
+    rspro.CreateMappingRes: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.RemoveMappingRes: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.ResetStateRes: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.BankSlotStatusInd: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.ReaderHealthInd: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.SessionStateInd: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.ConfigClientBankRes: frozenset({PeerState.CONNECTED_CLIENT}),
+    rspro.ErrorInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
+    extensions.AuditInd: frozenset({PeerState.CONNECTED_BANKD}),
+    extensions.CardInd: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.AddressesInd: frozenset({PeerState.CONNECTED_BANKD}),
+    extensions.TraceInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
+    health.InventoryInd: frozenset({PeerState.CONNECTED_BANKD}),
+    health.SlotHealthInd: frozenset({PeerState.CONNECTED_BANKD}),
+    health.ClientHealthInd: frozenset({PeerState.CONNECTED_CLIENT}),
+}
 
 
 def on_undecodable(peer: Peer, event: Undecodable, own: ComponentIdentity) -> list[Action]:

@@ -6,10 +6,11 @@ Nothing here knows who asks: everybody may have them. A file's address carries i
 
 import gzip
 import hashlib
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Final
+
+from remsim.core.values import dataclass
 
 PREFIX: Final = "/page/static"
 #: Names, and what they are.
@@ -26,6 +27,12 @@ TYPES: Final = {
     "thing.js": "text/javascript; charset=utf-8",
     "trace.js": "text/javascript; charset=utf-8",
     "join.js": "text/javascript; charset=utf-8",
+    "dialogs.js": "text/javascript; charset=utf-8",
+    "leases.js": "text/javascript; charset=utf-8",
+    "webhooks.js": "text/javascript; charset=utf-8",
+    "uplot.min.js": "text/javascript; charset=utf-8",
+    "uplot.min.css": "text/css; charset=utf-8",
+    "latency.js": "text/javascript; charset=utf-8",
 }
 ASSET_PATHS: Final = frozenset(f"{PREFIX}/{name}" for name in TYPES)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -30,6 +31,7 @@ def environment() -> Environment:
     )
     made.filters["seconds"] = to_seconds
     made.filters["dashed"] = dashed
+    made.filters["without_wait"] = without_wait
     made.globals |= {
         "asset": lambda name: assets.asset(name).address,
         "symbols": states.SYMBOLS,
@@ -58,3 +60,8 @@ def dashed(value: object) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         value = ", ".join(str(part) for part in value)
     return _ABSENT if value in (None, "") else str(value)
+
+
+def without_wait(reason: str) -> str:
+    """A reason without how long somebody has waited, which stands beside it as an age."""
+    return re.sub(r"; it has waited for [0-9]+ s", "", reason)

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The routes of single things, of what happened, of access, and of the first start."""
 
-import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, cast
+from functools import partial
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
 from remsim.core.event_kinds import KINDS
@@ -13,32 +12,30 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.net.runtime.tasks import in_thread
 from remsim.server.api.auth import TheGrant, for_admins, require_operator
 from remsim.server.api.errors import not_found
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheQuery, TheRuntime
-from remsim.server.api.v2 import authority as authority_routes
-from remsim.server.api.v2.access import show_token
+from remsim.server.api.v2.cards import visible_labels
 from remsim.server.api.v2.reading import bank_slot, client_slot
-from remsim.server.core.tokens import Grant, StoredToken, TokenRole, is_still_good
-from remsim.server.page import activity, things
+from remsim.server.core.tokens import Grant, TokenRole
+from remsim.server.page import access, activity, leases, start, things
 from remsim.server.page.frame import HEADERS, page
 from remsim.server.page.rendering import environment
+from remsim.server.page.sheet import Pulse, Sheet
 from remsim.server.page.stream import open_stream
-from remsim.server.query import ServerQuery
+from remsim.server.runtime import ServerRuntime
 
-if TYPE_CHECKING:
-    from remsim.pki.authority import Authority
-
-router = APIRouter(include_in_schema=False)
+router = Resource(include_in_schema=False)
 
 _Pieces = Callable[[], Mapping[str, str]]
 
 
-def _pieces_of(query: ServerQuery, grant: Grant, name: str) -> tuple[_Pieces, BankSlot | ClientSlot]:
+def _pieces_of(runtime: ServerRuntime, grant: Grant, name: str) -> tuple[_Pieces, BankSlot | ClientSlot]:
     """What makes the view of ``B1:3`` or ``C7:0``. Raises ApiError."""
     slot = _bank_slot(name) if name.startswith("B") else client_slot(name)
     if isinstance(slot, BankSlot):
-        make = things.bank_slot_pieces(query, grant, slot)
+        make = things.bank_slot_pieces(runtime, grant, slot)
     else:
-        make = things.client_slot_pieces(query, grant, slot)
+        make = things.client_slot_pieces(runtime, grant, slot)
     if make is None:
         raise not_found(f"there is no {name}", "see the overview")
     return make, slot
@@ -50,22 +47,22 @@ def _bank_slot(name: str) -> BankSlot:
 
 
 @router.get("/slots/{slot}")
-async def show_slot(slot: str, request: Request, query: TheQuery, grant: TheGrant) -> Response:
+async def show_slot(slot: str, request: Request, runtime: TheRuntime, grant: TheGrant) -> Response:
     """One bank slot."""
-    return await _thing(request, query, grant, slot, "B", "Slot")
+    return await _thing(request, runtime, grant, slot, "B", "Slot")
 
 
 @router.get("/clients/{slot}")
-async def show_client(slot: str, request: Request, query: TheQuery, grant: TheGrant) -> Response:
+async def show_client(slot: str, request: Request, runtime: TheRuntime, grant: TheGrant) -> Response:
     """One client slot."""
-    return await _thing(request, query, grant, slot, "C", "Client")
+    return await _thing(request, runtime, grant, slot, "C", "Client")
 
 
-async def _thing(request: Request, query: ServerQuery, grant: Grant, name: str, letter: str, kind: str) -> Response:
+async def _thing(request: Request, runtime: ServerRuntime, grant: Grant, name: str, letter: str, kind: str) -> Response:
     await in_thread(environment)
     if not name.startswith(letter):
         raise not_found(f"there is no {name!r} here", "see the overview")
-    make, _ = _pieces_of(query, grant, name)
+    make, _ = _pieces_of(runtime, grant, name)
     return await page(request, grant, "thing.html", here="", name=name, kind=kind, pieces=make())
 
 
@@ -81,13 +78,6 @@ async def follow_activity(
     """What happens from now on, as rows."""
     wanted = activity.Wanted.of(about, kind, level)
     return await open_stream(request, runtime, grant, lambda: activity.happenings(runtime.query, grant, wanted))
-
-
-@router.get("/page/stream/{slot}")
-async def follow_thing(slot: str, request: Request, runtime: TheRuntime, query: TheQuery, grant: TheGrant) -> Response:
-    """What changes in the view of one thing."""
-    make, where = _pieces_of(query, grant, slot)
-    return await open_stream(request, runtime, grant, lambda: things.sheet_of(query, make, where))
 
 
 @router.get("/activity")
@@ -129,28 +119,56 @@ async def export_activity(
     return StreamingResponse(lines, 200, headers, "application/jsonl")
 
 
+@router.get("/leases")
+async def show_leases(request: Request, runtime: TheRuntime, grant: TheGrant) -> Response:
+    """Cards on loan, and who waits for one."""
+    await in_thread(environment)
+    pieces = leases.pieces(runtime, grant)
+    pools = sorted({name for names in visible_labels(runtime.query, grant).values() for name in names})
+    return await page(request, grant, "leases.html", here="leases", pieces=pieces, pools=pools)
+
+
+@router.get("/page/stream/leases")
+async def follow_leases(request: Request, runtime: TheRuntime, grant: TheGrant) -> Response:
+    """What changes there."""
+
+    async def make() -> Mapping[str, str]:
+        return leases.pieces(runtime, grant)
+
+    return await open_stream(request, runtime, grant, lambda: Sheet(runtime.query.feed, make, lambda _event: True))
+
+
 @router.get("/access")
 @for_admins
 async def show_access(request: Request, query: TheQuery, grant: TheGrant) -> Response:
-    """Tokens, certificates, codes, and how others get in."""
+    """Tokens, certificates, codes, how others get in, and who is told of events."""
     await require_operator(request, grant)
-    authority = cast("Authority | None", getattr(request.app.state, "authority", None))
-    certificates = codes = None
-    if authority is not None:
-        issued, made = await in_thread(authority.issued), await in_thread(authority.codes)
-        certificates = [authority_routes.show_certificate(entry) for entry in reversed(issued)]
-        codes = [authority_routes.show_code(code) for code in reversed(made)]
-    tokens = [_token(token, time.time()) for token in await query.tokens()]
+    await in_thread(environment)
+    pieces = await access.pieces(request, query)
     return await page(
         request,
         grant,
         "access.html",
         here="access",
-        tokens=tokens,
-        certificates=certificates,
-        codes=codes,
-        **_joining(request, query),
+        pieces=pieces,
+        kinds=sorted(KINDS),
+        reason="",
+        **start.joining(request, query),
     )
+
+
+@router.get("/page/stream/access")
+@for_admins
+async def follow_access(request: Request, runtime: TheRuntime, query: TheQuery, grant: TheGrant) -> Response:
+    """What changes there: it is looked at every few seconds, since no event tells of it."""
+    await require_operator(request, grant)
+
+    def show() -> Sheet:
+        return Sheet(
+            query.feed, partial(access.pieces_or_reason, request, query), lambda _event: False, anew_s=access.ANEW_S
+        )
+
+    return await open_stream(request, runtime, grant, show)
 
 
 @router.get("/start")
@@ -158,28 +176,36 @@ async def show_start(request: Request, query: TheQuery, grant: TheGrant) -> Resp
     """Three steps from an empty server to the first mapping."""
     if grant.scope.is_limited:
         return RedirectResponse("/", 303)
-    return await page(request, grant, "start.html", here="start", **_joining(request, query))
+    await in_thread(environment)
+    return await page(
+        request, grant, "start.html", here="start", pieces=start.pieces(query), **start.joining(request, query)
+    )
 
 
-def _token(token: StoredToken, now: float) -> dict[str, object]:
-    state = "valid" if is_still_good(token, now) else "revoked" if token.revoked_at is not None else "expired"
-    return {**show_token(token).model_dump(), "state": state}
+@router.get("/page/stream/start")
+async def follow_start(request: Request, runtime: TheRuntime, query: TheQuery, grant: TheGrant) -> Response:
+    """How far the steps have come."""
+    if grant.scope.is_limited:
+        raise not_found("a token with limits has no first start", "see the overview")
+
+    async def make() -> Mapping[str, str]:
+        return start.pieces(query)
+
+    return await open_stream(request, runtime, grant, lambda: Sheet(query.feed, make, lambda _event: True))
+
+
+@router.get("/page/stream/pulse")
+async def follow_pulse(request: Request, runtime: TheRuntime, grant: TheGrant) -> Response:
+    """That the server is there, for views without anything that changes."""
+    return await open_stream(request, runtime, grant, Pulse)
+
+
+@router.get("/page/stream/{slot}")
+async def follow_thing(slot: str, request: Request, runtime: TheRuntime, grant: TheGrant) -> Response:
+    """What changes in the view of one thing."""
+    make, where = _pieces_of(runtime, grant, slot)
+    return await open_stream(request, runtime, grant, lambda: things.sheet_of(runtime.query, make, where))
 
 
 def _is_admin(grant: Grant) -> bool:
     return grant.role >= TokenRole.ADMIN and not grant.scope.is_limited
-
-
-def _joining(request: Request, query: ServerQuery) -> dict[str, object]:
-    """What the commands of a new host need: numbers that are free, and where it reaches this server."""
-    banks, clients = set(query.known_banks()), {slot.client_id for slot in query.known_clients()}
-    next_bank = next(number for number in range(1, 1025) if number not in banks)
-    next_client = next(number for number in range(1, 1025) if number not in clients)
-    return {
-        "has_authority": getattr(request.app.state, "authority", None) is not None,
-        "rspro": request.app.state.rspro_port,
-        "next_bank": next_bank,
-        "next_client": next_client,
-        "first_bank": min(banks, default=next_bank),
-        "first_client": min(clients, default=next_client),
-    }

@@ -4,14 +4,14 @@
 A browser that comes back gets all of them; they are small.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
 from typing import Final
 
 from remsim.server.core.event_feed import EventFeed, FeedEvent
 from remsim.server.page.board import swapped
 
-#: A sheet is made anew this often, even if no event was about it.
+#: A sheet is made anew this often unless it says otherwise, even if no event was about it.
 _ANEW_S: Final = 2.0
 #: Events between two looks; more are passed over, the list then begins anew.
 _MOST: Final = 500
@@ -20,14 +20,23 @@ _epochs = count(1 << 20)
 
 
 class Sheet:
-    """Pieces by their ids; ``make`` gives their HTML, ``is_about`` says which events may have changed them."""
+    """Pieces by their ids; ``make`` gives their HTML, ``is_about`` says which events may have changed them.
+
+    Besides, they are made anew every ``anew_s`` seconds.
+    """
 
     def __init__(
-        self, feed: EventFeed, make: Callable[[], Mapping[str, str]], is_about: Callable[[FeedEvent], bool]
+        self,
+        feed: EventFeed,
+        make: Callable[[], Awaitable[Mapping[str, str]]],
+        is_about: Callable[[FeedEvent], bool],
+        *,
+        anew_s: float = _ANEW_S,
     ) -> None:
         self._feed = feed
         self._make = make
         self._is_about = is_about
+        self._anew_s = anew_s
         self._seen = feed.last
         self._made_at = float("-inf")
         self._pieces: dict[str, tuple[str, int]] = {}
@@ -38,11 +47,11 @@ class Sheet:
         """See ``Followed``."""
         events = self._feed.after(self._seen, _MOST)
         self._seen = self._feed.last
-        if now - self._made_at < _ANEW_S and not any(self._is_about(event) for event in events):
+        if now - self._made_at < self._anew_s and not any(self._is_about(event) for event in events):
             return
         self._made_at = now
         following = self.version + 1
-        for name, html in self._make().items():
+        for name, html in (await self._make()).items():
             flat = html.replace("\n", "")
             if self._pieces.get(name, ("", 0))[0] != flat:
                 self._pieces[name] = flat, following
@@ -52,6 +61,20 @@ class Sheet:
         """See ``Followed``."""
         known = version if epoch == self.epoch else 0
         return "".join(swapped(html) for html, changed in self._pieces.values() if changed > known)
+
+
+class Pulse:
+    """A view that shows nothing that changes: its stream only says that the server is there, and what time it is."""
+
+    epoch = 0
+    version = 0
+
+    async def look(self, now: float, *, spacing_s: float = 0.0) -> None:
+        """See ``Followed``."""
+
+    def newer_than(self, epoch: int, version: int) -> str:
+        """See ``Followed``."""
+        return ""
 
 
 class Happenings:

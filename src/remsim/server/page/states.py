@@ -4,9 +4,9 @@ only. Each keeps the age and the source of the observation that decides it.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
+from remsim.core.values import dataclass
 from remsim.rest import models
 from remsim.server.query import NO_CARD, READER_FAILS
 
@@ -17,6 +17,7 @@ SYMBOLS: Final = {
     "problem": "▲",
     "free": "○",
     "unknown": "◌",
+    "locked": "⊘",
     "empty": "–",
     "away": "✕",
 }
@@ -27,6 +28,7 @@ MEANINGS: Final = {
     "active": "in force",
     "free": "free",
     "unknown": "unknown",
+    "locked": "locked",
     "empty": "no card",
     "away": "away",
 }
@@ -64,6 +66,8 @@ def of_bank_slot(slot: models.BankSlotModel, link: models.LinkObserved) -> Shown
     if slot.reader is not None:
         return shown("problem", READER_FAILS, slot.card)
     match slot.card.state:
+        case _ if slot.lock is not None and slot.card.state != "absent":
+            return Shown("locked", f"locked: {slot.lock.reason}", slot.lock.since, "server")
         case "present":
             return shown("free", "free", slot.card)
         case "absent":

@@ -3,21 +3,25 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
-from remsim.card.atr import parse_atr
+from remsim.card.atr import mend_atr, parse_atr
 from remsim.card.errors import AtrError
 from remsim.core.event_kinds import KINDS
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
+from remsim.rest.leases import LeaseModel
+from remsim.rest.models import MappingModel
 from remsim.server.api.routing import sight_of
 from remsim.server.api.v2.views import Views
 from remsim.server.core.event_feed import FeedEvent, is_visible
 from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.page import states
+from remsim.server.page.leases import lease_of
 from remsim.server.page.rendering import render
 from remsim.server.page.sheet import Sheet
 from remsim.server.query import ServerQuery
+from remsim.server.runtime import ServerRuntime
 
 #: Events that a view of one thing looks through, the newest, and shows.
 _LOOKED_THROUGH: Final = 5000
@@ -68,8 +72,9 @@ def _plain(value: object) -> str:
     return " ".join(str(part) for part in value) if isinstance(value, list) else str(value)
 
 
-def bank_slot_pieces(query: ServerQuery, grant: Grant, slot: BankSlot) -> Callable[[], Mapping[str, str]] | None:
+def bank_slot_pieces(runtime: ServerRuntime, grant: Grant, slot: BankSlot) -> Callable[[], Mapping[str, str]] | None:
     """What makes the pieces of a bank slot's view; None: the caller may not see it, or there is none."""
+    query = runtime.query
     if not grant.allows(TokenRole.VIEWER, bank_id=slot.bank_id) or slot.bank_id not in query.known_banks():
         return None
     if all(found.slot_nr != slot.slot_nr for found in query.slots_of_bank(slot.bank_id)):
@@ -87,6 +92,7 @@ def bank_slot_pieces(query: ServerQuery, grant: Grant, slot: BankSlot) -> Callab
             "slot": model,
             "s": states.of_bank_slot(model, bank.link),
             "atr": _atr(model.atr),
+            "lease": None if model.mapping is None else _lease(runtime, grant, model.mapping),
             "may": grant.allows(TokenRole.OPERATOR, bank_id=slot.bank_id),
             "history": _history(query, grant, lambda event: event.bank_slot == str(slot)),
         }
@@ -95,8 +101,11 @@ def bank_slot_pieces(query: ServerQuery, grant: Grant, slot: BankSlot) -> Callab
     return make
 
 
-def client_slot_pieces(query: ServerQuery, grant: Grant, slot: ClientSlot) -> Callable[[], Mapping[str, str]] | None:
+def client_slot_pieces(
+    runtime: ServerRuntime, grant: Grant, slot: ClientSlot
+) -> Callable[[], Mapping[str, str]] | None:
     """What makes the pieces of a client slot's view; None: the caller may not see it, or there is none."""
+    query = runtime.query
     if not grant.allows(TokenRole.VIEWER, client_id=slot.client_id) or slot not in query.known_clients():
         return None
     views = Views(query, sight_of(grant))
@@ -106,12 +115,19 @@ def client_slot_pieces(query: ServerQuery, grant: Grant, slot: ClientSlot) -> Ca
         values = {
             "slot": model,
             "s": states.of_client_slot(model),
+            "lease": lease_of(runtime, grant, slot),
             "may": grant.allows(TokenRole.OPERATOR, client_id=slot.client_id),
             "history": _history(query, grant, lambda event: event.client_slot == str(slot)),
         }
         return {name: render(f"client_{name}.html", **values) for name in ("head", "facts", "health", "history")}
 
     return make
+
+
+def _lease(runtime: ServerRuntime, grant: Grant, mapping: MappingModel) -> LeaseModel | None:
+    """The lease that has a mapping."""
+    found = lease_of(runtime, grant, ClientSlot.parse(mapping.client))
+    return found if found is not None and found.mapping is not None and found.mapping.bank == mapping.bank else None
 
 
 def sheet_of(query: ServerQuery, make: Callable[[], Mapping[str, str]], slot: BankSlot | ClientSlot) -> Sheet:
@@ -122,7 +138,10 @@ def sheet_of(query: ServerQuery, make: Callable[[], Mapping[str, str]], slot: Ba
             return slot.bank_id in event.banks or not event.banks
         return slot.client_id in event.clients or not event.clients
 
-    return Sheet(query.feed, make, is_about)
+    async def pieces() -> Mapping[str, str]:
+        return make()
+
+    return Sheet(query.feed, pieces, is_about)
 
 
 def _history(query: ServerQuery, grant: Grant, is_wanted: Callable[[PageEvent], bool]) -> list[PageEvent]:
@@ -144,7 +163,8 @@ def _atr(text: str | None) -> str | None:
     if text is None:
         return None
     try:
-        atr = parse_atr(bytes.fromhex(text))
+        # Readers deliver some with a wrong check byte.
+        atr = parse_atr(mend_atr(bytes.fromhex(text)))
     except (AtrError, ValueError):
         return "cannot be decoded"
     protocols = ", ".join(f"T={number}" for number in atr.protocols) or "T=0"

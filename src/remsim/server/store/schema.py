@@ -78,6 +78,14 @@ PENDING_RELEASES: Final = Table(
     Column("mapping_id", ForeignKey(MAPPINGS.c.id), primary_key=True),
 )
 
+#: Deleted mappings that wait for the card that they follow. What it is, and whose, is in their rows.
+PARKED: Final = Table(
+    "parked_mappings",
+    METADATA,
+    Column("mapping_id", ForeignKey(MAPPINGS.c.id), primary_key=True),
+    Column("since", Double, nullable=False),
+)
+
 BANKS: Final = Table(
     "banks",
     METADATA,
@@ -127,6 +135,17 @@ LABELS: Final = Table(
     Column("given_at", Double, nullable=False),
 )
 
+#: Bank slots that get no new mapping.
+SLOT_LOCKS: Final = Table(
+    "slot_locks",
+    METADATA,
+    Column("bank_id", Integer, primary_key=True, autoincrement=False),
+    Column("slot_nr", Integer, primary_key=True, autoincrement=False),
+    Column("reason", String(200), nullable=False),
+    Column("who", String(128), nullable=False),
+    Column("locked_at", Double, nullable=False),
+)
+
 #: Ids given to clients that have none of their own.
 CLIENT_NUMBERS: Final = Table(
     "client_numbers",
@@ -161,6 +180,8 @@ LEASES: Final = Table(
     # NULL: it waits, or has its card.
     Column("ended_at", Double),
     Column("ended_by", String(16)),
+    # Of the token by which it was asked for; NULL: there was none.
+    Column("token_id", String(12)),
     Index("ix_leases_live_client", "client_id", "client_slot_nr", unique=True, sqlite_where=_NOT_ENDED),
     Index("ix_leases_mapping_id", "mapping_id", unique=True),
     Index("ix_leases_ended_at", "ended_at"),
@@ -180,6 +201,8 @@ WEBHOOKS: Final = Table(
     Column("clients", Text),
     Column("who", String(128), nullable=False),
     Column("created_at", Double, nullable=False),
+    # NULL: it is not paused.
+    Column("paused_at", Double),
     sqlite_autoincrement=True,
 )
 
@@ -224,6 +247,8 @@ TOKENS: Final = Table(
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double),
     Column("revoked_at", Double),
+    # NULL: no.
+    Column("keeps_leases", Boolean),
 )
 
 #: Who changed or tried what; rows are only added, and dropped when they are as old as forgotten mappings.

@@ -20,6 +20,7 @@ from remsim.server.core.actions import (
     NoteOutcome,
     NoteReleased,
     NoteRemoved,
+    ParkedMapping,
     StoreChange,
     StoreClientId,
     StoreDeletion,
@@ -31,6 +32,7 @@ from remsim.server.core.actions import (
     StoreLabels,
     StoreLease,
     StoreLeaseEnd,
+    StoreLock,
     StoreMapping,
     StoreRenewal,
     StoreSent,
@@ -38,7 +40,7 @@ from remsim.server.core.actions import (
     StoreWebhookEnd,
 )
 from remsim.server.core.known import MAX_CLIENTS
-from remsim.server.store import leases, webhooks
+from remsim.server.store import leases, slot_locks, webhooks
 from remsim.server.store.schema import (
     BANKS,
     CARDS,
@@ -48,6 +50,7 @@ from remsim.server.store.schema import (
     LABELS,
     LEASES,
     MAPPINGS,
+    PARKED,
     PENDING_RELEASES,
     PENDING_REMOVALS,
 )
@@ -96,6 +99,7 @@ async def load_memory(connection: AsyncConnection, wall: float) -> StoredState:
     live = await connection.execute(select(MAPPINGS).where(MAPPINGS.c.deleted_at.is_(None)).order_by(MAPPINGS.c.id))
     removed = await connection.execute(select(MAPPINGS).join(PENDING_REMOVALS).order_by(MAPPINGS.c.id))
     released = await connection.execute(select(MAPPINGS).join(PENDING_RELEASES).order_by(MAPPINGS.c.id))
+    parked = await connection.execute(select(MAPPINGS, PARKED.c.since).join(PARKED).order_by(PARKED.c.since))
     rows = await connection.execute(select(CARDS))
     cards = {BankSlot(row.bank_id, row.slot_nr): row for row in rows}
     return StoredState(
@@ -117,7 +121,9 @@ async def load_memory(connection: AsyncConnection, wall: float) -> StoredState:
         lent_at=await leases.read_lent_at(connection),
         read_at=wall,
         webhooks=await webhooks.read_webhooks(connection),
+        locks=await slot_locks.read_locks(connection),
         deliveries=await webhooks.read_deliveries(connection),
+        parked=tuple(_parked(row) for row in parked),
     )
 
 
@@ -145,6 +151,11 @@ def _mapping(row: Row[tuple[object, ...]]) -> StoredMapping:
     )
 
 
+def _parked(row: Row[tuple[object, ...]]) -> ParkedMapping:
+    mapping = _mapping(row)
+    return ParkedMapping(mapping.id, mapping.bank, mapping.client, mapping.follows or "", mapping.created_at, row.since)
+
+
 async def count_start(connection: AsyncConnection) -> None:
     """Count one more start of the server."""
     done = await connection.execute(
@@ -162,6 +173,7 @@ async def forget_history(connection: AsyncConnection, wall: float) -> None:
             MAPPINGS.c.deleted_at < wall - HISTORY_S,
             MAPPINGS.c.id.not_in(select(PENDING_REMOVALS.c.mapping_id)),
             MAPPINGS.c.id.not_in(select(PENDING_RELEASES.c.mapping_id)),
+            MAPPINGS.c.id.not_in(select(PARKED.c.mapping_id)),
             MAPPINGS.c.id.not_in(select(LEASES.c.mapping_id).where(LEASES.c.mapping_id.is_not(None))),
         )
     )
@@ -180,6 +192,7 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
         case StoreChange():
             if decision.deletion is not None:
                 await write_decision(connection, decision.deletion, wall)
+            await _write_parked(connection, decision, wall)
             created = [await write_decision(connection, each, wall) for each in decision.creations]
             for labels in decision.labels:
                 await write_decision(connection, labels, wall)
@@ -207,6 +220,8 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
             rows = [{"subject": decision.subject, "label": label, "given_at": wall} for label in decision.labels]
             if rows:
                 await connection.execute(insert(LABELS), rows)
+        case StoreLock():
+            await slot_locks.write_lock(connection, decision, wall)
         case StoreDeletion():
             await connection.execute(_SET_DELETED, [{"of": number, "at": wall} for number in decision.mappings])
             await _insert_ids(connection, PENDING_REMOVALS, decision.removals)
@@ -240,6 +255,14 @@ async def _insert_mapping(connection: AsyncConnection, decision: StoreMapping, w
     )
     (number,) = done.inserted_primary_key or (0,)
     return int(number)
+
+
+async def _write_parked(connection: AsyncConnection, decision: StoreChange, wall: float) -> None:
+    if decision.unparked:
+        await connection.execute(delete(PARKED).where(PARKED.c.mapping_id.in_(decision.unparked)))
+    if decision.parked:
+        rows = [{"mapping_id": each.id, "since": wall} for each in decision.parked]
+        await connection.execute(insert(PARKED), rows)
 
 
 async def _insert_ids(connection: AsyncConnection, table: Table, numbers: Sequence[int]) -> None:

@@ -430,6 +430,13 @@ class LinkEngine:
         since = None if self._peer_named_abilities else self._requests.oldest_command()
         return None if since is None else since + TPDU_GRACE_S
 
+    def take_round_trip(self) -> float | None:
+        """How long the peer took for a PONG, in seconds, if one has come since this was asked; None after a probe.
+
+        ``is_deadline_changed`` is set with each PONG. A classic bankd answers no PING while its card works.
+        """
+        return self._liveness.take_round_trip()
+
     @property
     def dead_after_s(self) -> float:
         """A dead peer is noticed within this time, by PING."""

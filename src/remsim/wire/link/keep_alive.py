@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether the peer of a link lives: when to send PING, and when a PONG is overdue. Knows neither bytes nor messages."""
 
-from dataclasses import dataclass
+from remsim.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class PeerSilent:
 class LivenessMonitor:
     """One for each link. A probe is a PING out of turn, with a time limit of its own."""
 
-    __slots__ = ("_ping_at", "_probe_by", "_times", "pong_by")
+    __slots__ = ("_ping_at", "_pinged_at", "_probe_by", "_round_trip_s", "_times", "pong_by")
 
     def __init__(self, times: KeepAliveTimes, now: float) -> None:
         self._times = times
@@ -36,6 +36,8 @@ class LivenessMonitor:
         self._probe_by: float | None = None
         #: When a PONG must be here; None if none is awaited.
         self.pong_by: float | None = None
+        self._pinged_at = now
+        self._round_trip_s: float | None = None
 
     @property
     def dead_after_s(self) -> float:
@@ -70,7 +72,15 @@ class LivenessMonitor:
         if self.pong_by is not None:
             self.pong_by = None
             self._ping_at = now + self._times.interval_s
+            if not was_probe:
+                # Beside a probe it is not known which of both PINGs was answered.
+                self._round_trip_s = max(0.0, now - self._pinged_at)
         return was_probe
+
+    def take_round_trip(self) -> float | None:
+        """How long the last PONG took, if one has come since this was asked."""
+        taken, self._round_trip_s = self._round_trip_s, None
+        return taken
 
     def handle_timer(self, now: float, *, busy_until: float | None = None) -> SendPing | PeerSilent | None:
         """What is due at ``now``. A PONG may be missing as long as the peer is known to be busy."""
@@ -83,6 +93,7 @@ class LivenessMonitor:
             return PeerSilent(f"no PONG within {self._times.timeout_s:g} s")
         if self._ping_at is not None and now >= self._ping_at:
             self._ping_at = None
+            self._pinged_at = now
             self.pong_by = now + self._times.timeout_s
             return SendPing()
         return None

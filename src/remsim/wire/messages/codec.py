@@ -3,14 +3,14 @@
 
 ``decode_pdu`` accepts BER with unknown elements behind the listed ones of extensible types, and raises DecodeError,
 nothing else, on whatever bytes it is given. ``encode_pdu`` emits DER and refuses values out of range. The two TPDU
-messages take a short cut (``fast_codec``) that gives the same results.
+messages, and those of answers ahead, take short cuts (``fast_codec``, ``ahead_codec``) that give the same results.
 """
 
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, cast
 
 from remsim.wire.errors import DecodeError, LocalProtocolError
-from remsim.wire.messages import ber, fast_codec, rspro
+from remsim.wire.messages import ahead_codec, ber, extensions, fast_codec, rspro
 from remsim.wire.messages.ber import CONSTRUCTED, Element
 from remsim.wire.messages.rspro import Message, RsproPdu, UnknownMessage
 from remsim.wire.messages.schema import (
@@ -40,6 +40,7 @@ _MAX_SHOWN: Final = 0xFFFF
 _VERSION, _TAG, _MSG = 0x80, 0x81, 0xA2
 _STRING_PARTS: Final = frozenset({OCTET_STRING, IA5_STRING})
 _TPDU_MESSAGES: Final = (rspro.TpduModemToCard, rspro.TpduCardToModem)
+_AHEAD_MESSAGES: Final = (extensions.AheadInd, extensions.AheadUsedInd)
 
 #: What a field can hold in Python.
 Value = object
@@ -47,11 +48,11 @@ Value = object
 
 def decode_pdu(data: bytes) -> RsproPdu:
     """Read one RsproPDU, which must fill ``data`` to the last byte. Raises DecodeError."""
-    return fast_codec.decode(data) or decode_general(data)
+    return fast_codec.decode(data) or ahead_codec.decode(data) or decode_general(data)
 
 
 def decode_general(data: bytes) -> RsproPdu:
-    """``decode_pdu`` without the short cut. Raises DecodeError."""
+    """``decode_pdu`` without a short cut. Raises DecodeError."""
     root, end = ber.parse(data)
     if end != len(data):
         raise DecodeError(f"{len(data) - end} bytes behind the PDU")
@@ -234,11 +235,13 @@ def encode_pdu(pdu: RsproPdu) -> bytes:
     message = pdu.msg
     if isinstance(message, _TPDU_MESSAGES) and pdu.version == rspro.VERSION and 0 <= pdu.tag <= rspro.MAX_OPERATION_TAG:
         return fast_codec.encode(pdu.tag, message)
+    if isinstance(message, _AHEAD_MESSAGES) and pdu.version == rspro.VERSION:
+        return ahead_codec.encode(pdu.tag, message) or encode_general(pdu)
     return encode_general(pdu)
 
 
 def encode_general(pdu: RsproPdu) -> bytes:
-    """``encode_pdu`` without the short cut. Raises LocalProtocolError."""
+    """``encode_pdu`` without a short cut. Raises LocalProtocolError."""
     message = pdu.msg
     number = NUMBER_OF.get(type(message))
     if number is None:

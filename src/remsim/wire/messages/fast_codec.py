@@ -79,9 +79,7 @@ def encode(tag: int, message: TpduModemToCard | TpduCardToModem) -> bytes:
         identifier, client, bank = _MODEM_TO_CARD, message.from_client_slot, message.to_bank_slot
     else:
         identifier, client, bank = _CARD_TO_MODEM, message.to_client_slot, message.from_bank_slot
-    prefix = _prefixes.get((identifier, client.client_id, client.slot_nr, bank.bank_id, bank.slot_nr))
-    if prefix is None or message.flags is not NO_FLAGS:
-        prefix = _prefix(identifier, client, bank, message.flags)
+    prefix = _prefix(identifier, client, bank, message.flags)
     data = message.data
     tag_bytes = tag.to_bytes(tag.bit_length() // 8 + 1, "big")
     key = (identifier, len(prefix), len(tag_bytes), len(data))
@@ -91,6 +89,9 @@ def encode(tag: int, message: TpduModemToCard | TpduCardToModem) -> bytes:
 
 def _prefix(identifier: int, client: ClientSlot, bank: BankSlot, flags: TpduFlags) -> bytes:
     """Both slots, the flags and the identifier of the data. Kept for later if no flag is set: nobody sets one."""
+    key = (identifier, client.client_id, client.slot_nr, bank.bank_id, bank.slot_nr)
+    if flags is NO_FLAGS and (known := _prefixes.get(key)) is not None:
+        return known
     client_bytes = _encode_pair(client.client_id, client.slot_nr)
     bank_bytes = _encode_pair(bank.bank_id, bank.slot_nr)
     states = (flags.tpdu_header_present, flags.final_part, flags.proc_byte_continue_tx, flags.proc_byte_continue_rx)
@@ -100,7 +101,7 @@ def _prefix(identifier: int, client: ClientSlot, bank: BankSlot, flags: TpduFlag
     if flags == NO_FLAGS:
         if len(_prefixes) >= _MAX_SLOT_PAIRS:
             _prefixes.clear()
-        _prefixes[identifier, client.client_id, client.slot_nr, bank.bank_id, bank.slot_nr] = prefix
+        _prefixes[key] = prefix
     return prefix
 
 
@@ -242,6 +243,8 @@ class SessionCodec:
         self._outgoing: dict[tuple[int, int], _Frames] = {}
         # By length of the frame and number of tag bytes.
         self._incoming: dict[tuple[int, int], _Frames] = {}
+        # The tag that came last, which is mostly the next to be sent, and its bytes.
+        self._tag, self._tag_bytes = 0, b"\0"
 
     def learn_flags(self, message: TpduModemToCard | TpduCardToModem) -> None:
         """Expect the flags of ``message``, which arrived: they mean nothing, but not every peer sends FALSE."""
@@ -249,13 +252,16 @@ class SessionCodec:
             found = (_MODEM_TO_CARD, message.from_client_slot, message.to_bank_slot)
         else:
             found = (_CARD_TO_MODEM, message.to_client_slot, message.from_bank_slot)
-        if found == (self._takes, self._client, self._bank):
-            self._taken_prefix = _prefix(*found, message.flags)
+        if found != (self._takes, self._client, self._bank):
+            return
+        prefix = _prefix(*found, message.flags)
+        if prefix != self._taken_prefix:
+            self._taken_prefix = prefix
             self._incoming.clear()
 
     def encode(self, tag: int, data: bytes) -> bytes:
         """The frame that carries ``data`` (2..260 bytes) to the other end. ``tag`` must be in range."""
-        tag_bytes = tag.to_bytes(tag.bit_length() // 8 + 1, "big")
+        tag_bytes = self._tag_bytes if tag == self._tag else tag.to_bytes(tag.bit_length() // 8 + 1, "big")
         key = (len(tag_bytes), len(data))
         frames = self._outgoing.get(key)
         if frames is None:
@@ -276,8 +282,12 @@ class SessionCodec:
         tag_at, tag_end, data_at = frames.tag_at, frames.tag_end, frames.data_at
         if not frame.startswith(frames.head) or not frame.startswith(frames.middle, tag_end) or frame[tag_at] & 0x80:
             return None
-        tag = int.from_bytes(frame[tag_at:tag_end], "big")
-        return None if tag < frames.least_tag else (tag, frame[data_at:])
+        tag_bytes = frame[tag_at:tag_end]
+        tag = int.from_bytes(tag_bytes, "big")
+        if tag < frames.least_tag:
+            return None
+        self._tag, self._tag_bytes = tag, tag_bytes
+        return tag, frame[data_at:]
 
     def _learn(self, size: int, tag_size: int) -> _Frames | None:
         """What incoming frames of this size look like, if there are any: their data is as long as the rest leaves."""

@@ -14,7 +14,7 @@ AHEAD_BANKD = OWN_BANKD.with_abilities(("slots.1", "ahead.1", "resume.1"))
 AGAIN = LinkId(5)
 
 
-def lease(*, is_resumed: bool) -> rspro.SessionInd:
+def session_ind(*, is_resumed: bool) -> rspro.SessionInd:
     """The bankd lets the session outlive its link."""
     return rspro.SessionInd(
         is_resumed=is_resumed, token=bytes(16), hold_idle_ms=60_000, hold_busy_ms=30_000, last_tag=0
@@ -80,14 +80,14 @@ def test_session_without_answers_ahead_ends_without_such_a_line() -> None:
 
 def test_wait_for_a_lost_link_is_told_apart_and_is_no_measure_of_distance() -> None:
     slot = Slot().with_bankd(AHEAD_BANKD)
-    slot.hear(BANKD, lease(is_resumed=False))
+    slot.hear(BANKD, session_ind(is_resumed=False))
     slot.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))
     slot.tpdu(READ)
     slot.lose(BANKD)
     slot.now += 7.0
     slot.up(AGAIN)
     slot.answer(AGAIN, AHEAD_BANKD)
-    slot.hear(AGAIN, lease(is_resumed=True))
+    slot.hear(AGAIN, session_ind(is_resumed=True))
     assert slot.coordinator.latency.hold_s == pytest.approx(7.0)
     slot.now += 0.5
     tag = slot.coordinator.tags.next_tag(_sent(slot))

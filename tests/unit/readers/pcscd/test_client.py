@@ -134,8 +134,8 @@ def conversation(client: PcscdClient) -> tuple[bytes, list[Reply]]:
         CardReply(0, CARD, 1),
         CardReply(0, CARD, 1),
         CodeReply(0x8010000B),
-        DataReply(0, b"\1\2\x90\0"),
-        DataReply(0x80100069, b""),
+        b"\1\2\x90\0",
+        CodeReply(0x80100069),
         DataReply(0, b"abc"),
         DataReply(0, b"\1\2\3\4"),
         CodeReply(0),
@@ -158,6 +158,65 @@ def test_replies_arrive_in_any_pieces(sizes: list[int]) -> None:
     heard += client.receive(stream)
     assert heard == meant
     assert client.is_idle
+
+
+@given(st.lists(st.integers(1, 90)))
+def test_response_at_sight_is_the_one_that_would_be_heard(sizes: list[int]) -> None:
+    client, other = client_of(4), client_of(4)
+    stream, meant = conversation(client)
+    conversation(other)
+    heard: list[Reply] = []
+    for size in [*sizes, len(stream)]:
+        piece, stream = stream[:size], stream[size:]
+        response = client.response_in(piece)
+        heard += client.receive(piece) if response is None else [response]
+        other.receive(piece)
+        assert client.is_idle == other.is_idle
+    assert heard == meant
+
+
+@given(st.binary(min_size=2, max_size=258), st.integers(0, 300))
+def test_only_a_whole_response_is_taken_at_sight(response: bytes, cut: int) -> None:
+    client = client_of(4)
+    reply = protocol.TRANSMIT.pack(CARD, 1, 16, 5, 1, 16, len(response), 0) + response
+    client.transmit(CARD, 1, bytes(5))
+    assert client.response_in(reply[:cut]) == (response if cut >= len(reply) else None)
+    if cut >= len(reply):
+        assert client.is_idle
+        return
+    assert client.receive(reply[:cut]) == []
+    assert client.response_in(reply[cut:]) == (None if cut else response)
+    assert client.receive(reply[cut:] if cut else b"") == ([response] if cut else [])
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        protocol.TRANSMIT.pack(CARD + 1, 1, 16, 5, 1, 16, 2, 0) + b"\x90\0",
+        protocol.TRANSMIT.pack(CARD, 1, 16, 5, 1, 16, 2, 0x80100069) + b"\x90\0",
+        protocol.TRANSMIT.pack(CARD, 1, 16, 5, 1, 16, 2, 0) + b"\x90\0\0",
+        protocol.TRANSMIT.pack(CARD, 1, 16, 5, 1, 16, 3, 0) + b"\x90\0",
+    ],
+)
+def test_reply_that_is_not_exactly_a_response_is_not_taken_at_sight(reply: bytes) -> None:
+    client = client_of(4)
+    client.transmit(CARD, 1, bytes(5))
+    assert client.response_in(reply) is None
+    assert not client.is_idle
+
+
+def test_response_is_not_taken_at_sight_while_something_else_is_awaited() -> None:
+    reply = protocol.TRANSMIT.pack(CARD, 1, 16, 5, 1, 16, 2, 0) + b"\x90\0"
+    behind = client_of(4)
+    behind.transmit(CARD, 1, bytes(5))
+    behind.transmit(CARD, 1, bytes(5))
+    assert behind.response_in(reply) is None
+    assert behind.receive(reply) == [b"\x90\0"]
+    assert behind.response_in(reply) == b"\x90\0"
+    broken = client_of(4)
+    broken.transmit(CARD, 1, bytes(5))
+    assert refusal(broken, protocol.TRANSMIT.pack(CARD + 1, 1, 16, 5, 1, 16, 0, 0))
+    assert broken.response_in(reply) is None
 
 
 @given(st.binary(max_size=400), st.integers(0, 380))

@@ -13,6 +13,9 @@ from remsim.server.core.fleet import FleetError, FleetPlan, plan_fleet
 
 #: Labels, and the slots of their cards.
 POOLS = {"pool": ("B1:0", "B1:1"), "other": ("B1:1", "B1:2"), "none": ()}
+#: The number of two cards.
+TWINS = "iccid:8900101234567890018"
+POOLS[TWINS.removeprefix("iccid:")] = ("B1:4", "B1:5")
 
 
 def candidates(choice: CardChoice) -> list[BankSlot]:
@@ -48,6 +51,8 @@ def text(found: FleetPlan) -> list[str]:
         ),
         # A client that has a card of the pool keeps it, in whatever order they come.
         ({"C7:0": "label:pool", "C8:0": "label:pool"}, {"C8:0": "B1:0"}, ["+C7:0 B1:1"]),
+        # A number that two cards have is that of the card that it has.
+        ({"C7:0": TWINS}, {"C7:0": "B1:5"}, []),
         # Unless another names it.
         ({"C7:0": "label:pool", "C8:0": "B1:0"}, {"C7:0": "B1:0"}, ["-C7:0", "+C7:0 B1:1", "+C8:0 B1:0"]),
     ],
@@ -63,6 +68,7 @@ def test_changes_lead_to_what_is_wanted(wanted: dict[str, str], current: dict[st
         ({"C7:0": "B1:0"}, ("B1:0",), "B1:0 is in use"),
         ({"C7:0": "label:pool"}, ("B1:0", "B1:1"), "none of the 2 cards of label:pool is free"),
         ({"C7:0": "label:none"}, (), "none of the 0 cards"),
+        ({"C7:0": TWINS}, (), "C7:0: iccid:890010…0018 is the number of 2 cards, in B1:4, B1:5"),
     ],
 )
 def test_what_cannot_be_reached_is_said(wanted: dict[str, str], occupied: tuple[str, ...], part: str) -> None:

@@ -5,8 +5,8 @@ import pytest
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.core.actions import StoreLabels
-from remsim.server.core.card_choice import CardChoice, CardChoiceError
-from remsim.server.core.inventory import Inventory
+from remsim.server.core.card_choice import CardChoice, CardChoiceError, ambiguity
+from remsim.server.core.inventory import CardContents, Inventory
 from remsim.server.core.labels import LabelError, Labels, check_label, parse_subject, shown_subject, slots_of
 
 ICCID = "8900101234567890018"
@@ -61,7 +61,9 @@ def test_labels_are_replaced_as_a_whole() -> None:
         labels.plan("B1:3", [str(nr) for nr in range(9)])
 
 
-@pytest.mark.parametrize("text", ["", "1", "C7:0", "iccid:", "iccid:zz", "label:", "label: a", "B1024:0", "slot:1"])
+@pytest.mark.parametrize(
+    "text", ["", "1", "C7:0", "iccid:", "iccid:zz", "imsi:00101", "imsi:x", "label:", "label: a", "B1024:0", "slot:1"]
+)
 def test_what_names_no_card(text: str) -> None:
     with pytest.raises(CardChoiceError) as caught:
         CardChoice.parse(text)
@@ -78,6 +80,23 @@ def test_cards_are_found_by_slot_number_and_label() -> None:
     assert found("B5:5") == ["B5:5"]
     assert found(f"iccid:{ICCID}") == ["B2:0"]
     assert found("iccid:1") == []
+    assert found("imsi:001010123456789") == []
     assert found("label:pool") == ["B1:7", "B2:0"]
     assert str(CardChoice.parse(f"iccid:{ICCID}")) == "iccid:890010…0018"
     assert str(CardChoice.parse("label:pool")) == "label:pool"
+
+
+def test_cards_are_found_by_imsi_where_it_is_kept() -> None:
+    contents = {BankSlot(2, 0): CardContents("001010123456789"), BankSlot(1, 1): CardContents("001010123456788")}
+    choice = CardChoice.parse("imsi:001010123456789")
+    for keeps, expected in ((True, [BankSlot(2, 0)]), (False, [])):
+        inventory = Inventory({BankSlot(2, 0): ICCID, BankSlot(1, 1): OTHER}, contents, keeps_imsi=keeps)
+        assert choice.slots(inventory, Labels({})) == expected
+    assert str(choice) == "imsi:00101…89"
+    assert (choice.is_one_card, CardChoice.parse("label:pool").is_one_card) == (True, False)
+
+
+def test_a_number_of_several_cards_is_said_to_be_that() -> None:
+    choice = CardChoice.parse("imsi:001010123456789")
+    found = [BankSlot(1, nr) for nr in range(5)]
+    assert ambiguity(choice, found) == "imsi:00101…89 is the number of 5 cards, in B1:0, B1:1, B1:2, B1:3"

@@ -5,9 +5,11 @@ import json
 
 import pytest
 
+from remsim.core.limits import LimitCounts, LimitName
 from remsim.server.core.page_sessions import (
     LINK_S,
     MAX_SESSIONS,
+    PROOF_BYTES,
     SESSION_S,
     LoginLink,
     PageFileError,
@@ -15,8 +17,10 @@ from remsim.server.core.page_sessions import (
     is_proof,
     link_id_of,
     make_link,
+    masked_proof,
     proof_of,
 )
+from tests.doubles.reaching import reaches
 
 TOKEN = "0123456789ab"
 NOW = 1_000_000.0
@@ -77,8 +81,10 @@ def test_file_that_is_none_of_ours_is_refused(text: str) -> None:
         LoginLink.from_json(text)
 
 
+@reaches(LimitName.PAGE_SESSIONS)
 def test_oldest_session_makes_room() -> None:
-    sessions = PageSessions()
+    limits = LimitCounts()
+    sessions = PageSessions(limits)
     first = sessions.begin(secret(0), TOKEN, NOW)
     second = sessions.begin(secret(1), TOKEN, NOW)
     for number in range(2, MAX_SESSIONS + 1):
@@ -86,6 +92,7 @@ def test_oldest_session_makes_room() -> None:
     assert len(sessions) == MAX_SESSIONS
     assert sessions.find(first, NOW) is None
     assert sessions.find(second, NOW) is not None
+    assert limits[LimitName.PAGE_SESSIONS] == 1
 
 
 def test_proof_belongs_to_one_cookie_and_is_not_the_cookie() -> None:
@@ -95,6 +102,18 @@ def test_proof_belongs_to_one_cookie_and_is_not_the_cookie() -> None:
     assert not is_proof(one, one)
     assert not is_proof(None, one)
     assert not is_proof("é", one)
+
+
+def test_masked_proof_proves_as_much_and_looks_different_each_time() -> None:
+    cookie = secret(1).hex()
+    first, second = masked_proof(cookie, b"\x01" * PROOF_BYTES), masked_proof(cookie, b"\x02" * PROOF_BYTES)
+    assert first != second
+    assert proof_of(cookie) not in first + second
+    assert is_proof(first, cookie)
+    assert is_proof(second, cookie)
+    assert not is_proof(first, secret(2).hex())
+    assert not is_proof(first[:64] + second[64:], cookie)
+    assert not is_proof(first[:-1], cookie)
 
 
 def test_link_is_opened_by_its_text_only_and_in_time() -> None:

@@ -25,6 +25,21 @@ def test_pong_puts_the_next_ping_off() -> None:
     assert monitor.handle_timer(36.0) == SendPing()
 
 
+def test_round_trip_is_told_once_and_not_beside_a_probe() -> None:
+    monitor = waiting()
+    assert monitor.take_round_trip() is None
+    monitor.on_pong(5.25)
+    assert monitor.take_round_trip() == 0.25
+    assert monitor.take_round_trip() is None
+    # One that nobody waits for.
+    monitor.on_pong(6.0)
+    assert monitor.take_round_trip() is None
+    monitor.handle_timer(35.25)
+    monitor.probe(35.5, 1.0)
+    assert monitor.on_pong(35.75)
+    assert monitor.take_round_trip() is None
+
+
 def test_peer_that_gives_no_pong_is_silent() -> None:
     monitor = waiting()
     assert monitor.handle_timer(14.9) is None

@@ -2,9 +2,9 @@
 """Cards by their numbers, and the labels of cards and slots."""
 
 import re
-from typing import Annotated, Final
+from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from fastapi.responses import Response
 from pydantic import WithJsonSchema
 
@@ -13,8 +13,10 @@ from remsim.redaction import shorten_iccid
 from remsim.rest import models
 from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import V2, ApiError, bad_request, not_found
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
 from remsim.server.api.v2.answers import gives, page, problems, shown
+from remsim.server.api.v2.choosing import read_card
 from remsim.server.api.v2.reading import (
     DEFAULT_LIMIT,
     BankText,
@@ -34,12 +36,17 @@ from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.query import ServerQuery
 from remsim.server.runtime import ServerRuntime
 
-router = APIRouter(prefix=V2)
+router = Resource(prefix=V2)
 
 _IccidPath = Annotated[
     str,
     WithJsonSchema({"type": "string", "pattern": f"^{models.ICCID_DIGITS}$", "examples": ["8900101234567890018"]}),
     Path(description="the number of the card, in full"),
+]
+_ImsiText = Annotated[
+    str | None,
+    WithJsonSchema({"type": "string", "pattern": f"^{models.IMSI_DIGITS}$", "examples": ["001010123456789"]}),
+    Query(alias="imsi", description="only the card with this IMSI; needs a server that keeps them"),
 ]
 _SubjectPath = Annotated[
     str,
@@ -53,12 +60,6 @@ _SubjectPath = Annotated[
     Path(description="a bank slot, a client slot, or a card by its number"),
 ]
 _Reveal = Annotated[bool, Query(description="numbers in full; for admins, and noted in the audit log")]
-_BODY: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": models.LabelsOrder.model_json_schema()}},
-    }
-}
 
 
 @router.get("/cards", tags=["v2 cards"], responses={**gives(models.CardPage), **problems(400)})
@@ -71,17 +72,22 @@ async def list_cards(
     state: PresenceText = None,
     label: LabelText = None,
     bank: BankText = None,
+    imsi: _ImsiText = None,
     limit: LimitText = DEFAULT_LIMIT,
     cursor: CursorText = None,
 ) -> Response:
     """All cards whose numbers are known, in the order of the slots where they were heard of last."""
     _check_reveal(runtime, grant, actor, "all", is_asked=reveal)
     number = bank_filter(bank)
+    if imsi is not None:
+        read_card(query, f"imsi:{imsi}")
     views = Views(query, sight_of(grant))
     found = [
         card
         for card in query.cards(lambda slot: _has_bank(grant, slot) and number in (None, slot.bank_id))
-        if (label is None or label in card.labels) and (state is None or views.card(card).presence.state == state)
+        if imsi in (None, query.imsi(card.bank))
+        and (label is None or label in card.labels)
+        and (state is None or views.card(card).presence.state == state)
     ]
     return await page(
         found,
@@ -140,7 +146,7 @@ async def show_labels(subject: _SubjectPath, query: TheQuery, grant: TheGrant) -
     "/labels/{subject}",
     tags=["v2 labels"],
     responses={**gives(models.LabelsModel, tagged=True), **problems(400, 404, 409, 412, 413, 415)},
-    openapi_extra=_BODY,
+    takes=models.LabelsOrder,
 )
 async def put_labels(
     subject: _SubjectPath,

@@ -4,13 +4,14 @@
 from itertools import groupby
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request
+from fastapi import Header, Request
 from fastapi.responses import Response
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.rest import models
 from remsim.server.api.auth import TheActor, TheGrant, require_operator
-from remsim.server.api.errors import V2, ApiError, not_found
+from remsim.server.api.errors import V2, ApiError, bad_request, not_found
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
 from remsim.server.api.v2.answers import gives, page, problems, shown
 from remsim.server.api.v2.idempotency import TheKept, once
@@ -24,13 +25,17 @@ from remsim.server.api.v2.reading import (
     PresenceText,
     bank_slot,
     identifier,
+    read_json,
+    read_model,
 )
-from remsim.server.api.v2.views import Views
+from remsim.server.api.v2.views import Views, lock_model
+from remsim.server.core.slot_locks import LockError
 from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.query import ServerQuery
 from remsim.server.runtime import UnknownBankError
 
-router = APIRouter(prefix=V2)
+router = Resource(prefix=V2)
+
 
 KeyHeader = Annotated[
     str | None,
@@ -126,6 +131,67 @@ async def show_bank_slot(bank_id: IdText, slot_nr: IdText, query: TheQuery, gran
     if slot is None:
         raise not_found(f"there is no slot {where}", f"see {V2}/banks/{number}/slots")
     return shown(Views(query, sight_of(grant)).bank_slot(number, slot, is_whole=True))
+
+
+@router.put(
+    "/banks/{bank_id}/slots/{slot_nr}/lock",
+    tags=["v2 banks"],
+    responses={**gives(models.LockModel), **problems(400, 404, 409, 413, 415)},
+    takes=models.LockOrder,
+)
+async def lock_slot(
+    bank_id: IdText,
+    slot_nr: IdText,
+    request: Request,
+    runtime: TheRuntime,
+    query: TheQuery,
+    grant: TheGrant,
+    actor: TheActor,
+) -> Response:
+    """Give a slot no new mapping and no lease from now on. What it has goes on; a start of the server changes nothing.
+
+    The answer comes when that is stored. A slot that is locked gets this reason.
+    """
+    where = bank_slot(bank_id, slot_nr)
+    _known_bank(query, grant, bank_id)
+    await require_operator(request, grant, bank_id=where.bank_id)
+    order = read_model(await read_json(request), models.LockOrder)
+    try:
+        await runtime.lock_slot(where, order.reason, actor)
+    except LockError as error:
+        if error.limit is not None:
+            raise ApiError(409, "too_many", str(error), error.hint, limit=error.limit) from None
+        raise bad_request(str(error), error.hint) from None
+    made = lock_model(query.lock(where))
+    if made is None:
+        raise ApiError(409, "conflict", f"{where} was unlocked meanwhile", f"see {V2}/audit")
+    return shown(made)
+
+
+@router.delete(
+    "/banks/{bank_id}/slots/{slot_nr}/lock",
+    tags=["v2 banks"],
+    status_code=204,
+    response_class=Response,
+    responses=problems(400, 404),
+)
+async def unlock_slot(
+    bank_id: IdText,
+    slot_nr: IdText,
+    request: Request,
+    runtime: TheRuntime,
+    query: TheQuery,
+    grant: TheGrant,
+    actor: TheActor,
+) -> Response:
+    """A locked slot may be mapped again; one that waits for its card gets it."""
+    where = bank_slot(bank_id, slot_nr)
+    _known_bank(query, grant, bank_id)
+    await require_operator(request, grant, bank_id=where.bank_id)
+    if query.lock(where) is None:
+        raise not_found(f"{where} is not locked", f"see {V2}/banks/{where.bank_id}/slots")
+    await runtime.unlock_slot(where, actor)
+    return Response(status_code=204)
 
 
 @router.post(

@@ -11,8 +11,10 @@ from remsim.redaction import shorten_eid, shorten_iccid, shorten_imsi
 from remsim.rest import models
 from remsim.server.api.v1.views import MaySee, time_text
 from remsim.server.api.v2.health_views import HealthViews
+from remsim.server.core.actions import StoredLock
 from remsim.server.core.slotmap import MappingState
 from remsim.server.query import CardInfo, MappingInfo, PeerInfo, ServerQuery, SlotInfo
+from remsim.server.waiting_query import ParkedInfo
 
 STATE_NAMES = {
     MappingState.NEW: "stored",
@@ -57,6 +59,21 @@ class Views:
             created_at=time_text(info.created_at),
         )
 
+    def waiting(self, info: ParkedInfo) -> models.MappingModel:
+        """A mapping that waits for the card that it follows."""
+        source = "server" if info.since >= self._query.started_at else "database"
+        return models.MappingModel(
+            client=str(info.client),
+            state=models.MappingObserved(
+                state="waiting", since=time_text(info.since), age_s=round(info.age_s, 3), source=source
+            ),
+            operational=False,
+            missing=[info.missing(self._may_see)],
+            iccid=shorten_iccid(info.iccid),
+            follow="card",
+            created_at=time_text(info.created_at),
+        )
+
     def seen_mapping(self, info: MappingInfo | None) -> models.MappingModel | None:
         """The same, if the caller may see it."""
         return None if info is None or not self._may_see(info.bank, info.client) else self.mapping(info)
@@ -90,6 +107,7 @@ class Views:
             card=self.presence(bank_id, slot),
             reader=None if slot.reader is None else slot.reader.state.name.lower(),
             iccid=None if slot.iccid is None else shorten_iccid(slot.iccid),
+            lock=lock_model(self._query.lock(where)),
             mapping=self.seen_mapping(slot.mapping),
             session=self.health.session(where),
             health=self.health.slot(where, is_whole=is_whole),
@@ -186,9 +204,19 @@ class Views:
         return models.LinkObserved(state="absent", since=time_text(since), age_s=age_s, source=source)
 
 
-def mapping_tag(info: MappingInfo | None) -> str | None:
-    """The ETag of a mapping: it changes when the mapping is replaced, not when its state does."""
-    return None if info is None else f'"m{info.id}"'
+def lock_model(lock: StoredLock | None) -> models.LockModel | None:
+    """A lock."""
+    if lock is None:
+        return None
+    age_s = round(max(0.0, time.time() - lock.locked_at), 3)
+    return models.LockModel(reason=lock.reason, since=time_text(lock.locked_at), age_s=age_s)
+
+
+def mapping_tag(info: MappingInfo | ParkedInfo | None) -> str | None:
+    """The ETag of a mapping: it changes when the mapping is replaced or begins to wait, not when its state does."""
+    if info is None:
+        return None
+    return f'"w{info.id}"' if isinstance(info, ParkedInfo) else f'"m{info.id}"'
 
 
 def labels_tag(labels: Sequence[str]) -> str:

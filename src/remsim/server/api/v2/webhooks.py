@@ -5,7 +5,7 @@ import secrets
 from functools import partial
 from typing import Annotated, Final, cast
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import Depends, Path, Request
 from fastapi.responses import Response
 from pydantic import WithJsonSchema
 
@@ -13,6 +13,7 @@ from remsim.core.event_kinds import KINDS
 from remsim.rest import webhooks as models
 from remsim.server.api.auth import TheActor, TheGrant, for_admins
 from remsim.server.api.errors import V2, ApiError, bad_request, not_found
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheRuntime
 from remsim.server.api.v1.views import time_text
 from remsim.server.api.v2.answers import gives, page, problems, shown
@@ -24,7 +25,7 @@ from remsim.server.core.tokens import Grant
 from remsim.server.core.webhooks import WebhookError, WebhookQueue
 from remsim.server.webhooks import WebhookSender
 
-router = APIRouter(prefix=V2, tags=["v2 webhooks"])
+router = Resource(prefix=V2, tags=["v2 webhooks"])
 
 #: How long the answer to a test waits for what comes of it.
 TEST_S: Final = 15.0
@@ -36,12 +37,6 @@ NumberText = Annotated[
     WithJsonSchema({"type": "integer", "minimum": 1, "maximum": _MAX_NUMBER, "examples": [1]}),
     Path(alias="number"),
 ]
-_BODY: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": models.WebhookOrder.model_json_schema()}},
-    }
-}
 
 
 async def _sender(request: Request) -> WebhookSender:
@@ -58,14 +53,14 @@ async def list_webhooks(
 ) -> Response:
     """All webhooks that a token with these limits may see."""
     found = [queue for queue in sender.table if _may_see(grant, queue)]
-    return await page(found, key=lambda queue: (queue.hook.number,), show=_webhook, limit=limit, cursor=cursor)
+    return await page(found, key=lambda queue: (queue.hook.number,), show=webhook_model, limit=limit, cursor=cursor)
 
 
 @router.post(
     "/webhooks",
     status_code=201,
     responses={**gives(models.NewWebhookModel, 201, text="made"), **problems(400, 409, 413, 415, 422)},
-    openapi_extra=_BODY,
+    takes=models.WebhookOrder,
 )
 @for_admins
 async def create_webhook(
@@ -87,7 +82,7 @@ async def create_webhook(
             if error.limit is not None:
                 raise ApiError(409, "too_many", str(error), error.hint, limit=error.limit) from None
             raise bad_request(str(error), error.hint) from None
-        made = _webhook(WebhookQueue(hook))
+        made = webhook_model(WebhookQueue(hook))
         return shown(models.NewWebhookModel(**made.model_dump(), secret=secret), 201)
 
     return await once(request, grant, key, raw, kept, work)
@@ -97,7 +92,7 @@ async def create_webhook(
 @for_admins
 async def show_webhook(number: NumberText, sender: TheSender, grant: TheGrant) -> Response:
     """One webhook."""
-    return shown(_webhook(_known(sender, grant, number)))
+    return shown(webhook_model(_known(sender, grant, number)))
 
 
 @router.delete("/webhooks/{number}", status_code=204, response_class=Response, responses=problems(400, 404))
@@ -122,20 +117,40 @@ async def list_deliveries(
     return await page(
         [*queue.ended, *queue.pending],
         key=lambda delivery: (delivery.number,),
-        show=_delivery,
+        show=delivery_model,
         limit=limit,
         cursor=cursor,
     )
 
 
-@router.post("/webhooks/{number}/test", responses={**gives(models.DeliveryModel), **problems(400, 404)})
+@router.post("/webhooks/{number}/pause", responses={**gives(models.WebhookModel), **problems(400, 404)})
+@for_admins
+async def pause_webhook(number: NumberText, sender: TheSender, grant: TheGrant, actor: TheActor) -> Response:
+    """Send nothing there for now; what happens waits."""
+    queue = _known(sender, grant, number)
+    await sender.pause(queue, actor, is_on=True)
+    return shown(webhook_model(queue))
+
+
+@router.post("/webhooks/{number}/resume", responses={**gives(models.WebhookModel), **problems(400, 404)})
+@for_admins
+async def resume_webhook(number: NumberText, sender: TheSender, grant: TheGrant, actor: TheActor) -> Response:
+    """Send what waits, and what happens from now on."""
+    queue = _known(sender, grant, number)
+    await sender.pause(queue, actor, is_on=False)
+    return shown(webhook_model(queue))
+
+
+@router.post("/webhooks/{number}/test", responses={**gives(models.DeliveryModel), **problems(400, 404, 409)})
 @for_admins
 async def test_webhook(number: NumberText, runtime: TheRuntime, sender: TheSender, grant: TheGrant) -> Response:
     """Send something there, behind what waits; the answer says what came of it, within 15 s."""
     queue = _known(sender, grant, number)
+    if queue.hook.paused_at is not None:
+        raise ApiError(409, "paused", f"webhook {queue.hook.number} is paused", "let it go on first: …/resume")
     made = sender.test(queue)
     await runtime.changes.until(partial(_tried, sender, queue, made.number), TEST_S)
-    return shown(_delivery(sender.table.find(queue, made.number) or made))
+    return shown(delivery_model(sender.table.find(queue, made.number) or made))
 
 
 def _tried(sender: WebhookSender, queue: WebhookQueue, number: int) -> bool | None:
@@ -162,7 +177,8 @@ def _within(inner: frozenset[int] | None, outer: frozenset[int] | None) -> bool:
     return outer is None or (inner is not None and inner <= outer)
 
 
-def _webhook(queue: WebhookQueue) -> models.WebhookModel:
+def webhook_model(queue: WebhookQueue) -> models.WebhookModel:
+    """One webhook, without its secret."""
     hook = queue.hook
     head = queue.pending[0] if queue.pending else None
     return models.WebhookModel(
@@ -172,12 +188,14 @@ def _webhook(queue: WebhookQueue) -> models.WebhookModel:
         banks=None if hook.banks is None else sorted(hook.banks),
         clients=None if hook.clients is None else sorted(hook.clients),
         created_at=time_text(hook.created_at),
+        paused_since=None if hook.paused_at is None else time_text(hook.paused_at),
         waiting=len(queue.pending),
         failing_since=time_text(head.created_at) if head is not None and head.attempts else None,
     )
 
 
-def _delivery(delivery: StoredDelivery) -> models.DeliveryModel:
+def delivery_model(delivery: StoredDelivery) -> models.DeliveryModel:
+    """One delivery."""
     state = "waiting" if delivery.ended_at is None else "delivered" if delivery.is_delivered else "dropped"
     return models.DeliveryModel.model_validate(
         {

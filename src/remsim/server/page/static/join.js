@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A new bank or client: makes its code, shows what to run on its host, and waits until it is connected. The first start
-// is three such steps, each of which is looked at once a second until it is done.
+// is three steps, which the stream ticks off.
 "use strict";
 (() => {
   const place = document.querySelector(".joining");
@@ -48,6 +48,7 @@
     document.getElementById("joiner-sy").textContent = isThere ? "●" : "◔";
     joiner.classList.toggle("st-active", isThere);
     joiner.classList.toggle("st-waiting", !isThere);
+    document.getElementById("joiner-state").classList.add("claim");
     set("joiner-state", isThere ? `${kind} ${number} is connected.` : `Waiting for ${kind} ${number} (${seconds} s) …`);
   }
 
@@ -73,26 +74,16 @@
     });
   }
 
+  // The stream says how far each step has come.
   const steps = document.getElementById("steps");
-  function tick(name, said) {
-    const step = steps.querySelector(`[data-step="${name}"]`);
-    step.classList.toggle("is-done", said !== "");
-    const words = step.querySelector("[data-said]");
-    if (words.textContent !== said) words.textContent = said;
-    const mark = step.querySelector(".mark");
-    const wanted = said ? "✓" : { bank: "1", client: "2", mapping: "3" }[name];
-    if (mark.textContent !== wanted) mark.textContent = wanted;
-  }
-
-  async function lookAtSteps() {
-    const [banks, clients, mappings] = await Promise.all(
-      ["/banks?limit=1000", "/clients?limit=1000", "/mappings?limit=1000"].map(async (path) => (await remsim.order("GET", path)).body.items));
-    const bank = banks.find((one) => one.link.state === "connected");
-    const client = clients.flatMap((one) => one.slots).find((slot) => slot.link.state === "connected");
-    const mapping = mappings.find((one) => one.operational);
-    tick("bank", bank ? `done: bank ${bank.bank} is connected` : "");
-    tick("client", client ? `done: ${client.slot} is connected` : "");
-    tick("mapping", mapping ? `done: ${mapping.client} has ${mapping.bank}` : mappings.length ? "" : "");
+  function tick() {
+    for (const [number, step] of [...steps.children].entries()) {
+      const isDone = step.querySelector("[data-done]").dataset.done === "yes";
+      step.classList.toggle("is-done", isDone);
+      const mark = step.querySelector(".mark");
+      const wanted = isDone ? "✓" : String(number + 1);
+      if (mark.textContent !== wanted) mark.textContent = wanted;
+    }
   }
 
   const map = document.getElementById("first-map");
@@ -101,14 +92,23 @@
     remsim.map(document.getElementById("first-card").value.trim(), document.getElementById("first-client").value.trim());
   });
 
-  async function go() {
+  // The awaited one is looked for at each change, and once a second while there is none.
+  let isLooking = false;
+  async function lookAgain() {
+    if (isLooking || !awaited || remsim.isStale()) return;
+    isLooking = true;
     try {
       await look();
-      if (steps) await lookAtSteps();
     } catch (error) {
       if (!(error instanceof remsim.Refusal)) throw error;
+    } finally {
+      isLooking = false;
     }
-    setTimeout(go, 1000);
   }
-  go();
+  document.addEventListener("remsim:changed", () => {
+    if (steps) tick();
+    lookAgain();
+  });
+  setInterval(lookAgain, 1000);
+  if (steps) tick();
 })();

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the client has of a session that outlives its link: the token, what is under way, and for how long it is held.
+"""What the client keeps of a session that outlives its link: the token, what is under way, and how long it is held.
 
 While the session is held, its modem's card is merely slow. Knows no messages and no emulator.
 """
@@ -10,8 +10,8 @@ from remsim.session.outbox import Outbox
 from remsim.session.token import session_label
 
 
-class SessionLease:
-    """Granted by the bankd with each token; ``edges`` are the lines as the bankd knows them."""
+class KeptSession:
+    """Begins with the token of the bankd; ``edges`` are the lines as the bankd knows them."""
 
     __slots__ = ("edges", "hold", "label", "outbox", "stall_limit_s", "times", "token")
 

@@ -64,7 +64,7 @@ def session(token: bytes = TOKEN, *, last_tag: int | None = None, idle_s: int = 
     )
 
 
-def leased(hold: HoldOptions | None = None) -> Slot:
+def resumable(hold: HoldOptions | None = None) -> Slot:
     """A slot in service whose bankd lets sessions outlive their link."""
     slot = Slot(hold=hold or HoldOptions()).with_bankd(BANK)
     slot.hear(BANKD, session())
@@ -103,7 +103,7 @@ def tag_of(slot: Slot, message: rspro.Message) -> int:
 
 
 def test_modem_notices_nothing_of_a_cut() -> None:
-    slot = leased()
+    slot = resumable()
     assert slot.lose(BANKD) == []
     assert state_of(slot) is SlotState.HOLDING
     assert slot.coordinator.atr == CARD_ATR
@@ -115,14 +115,14 @@ def test_modem_notices_nothing_of_a_cut() -> None:
     assert back(slot, LinkId(4))[0] == AnnounceReturn(LinkId(4), rspro.ResumeInd(NEXT_TOKEN))
 
 
-def test_session_without_a_lease_ends_with_its_link() -> None:
+def test_session_that_is_not_kept_ends_with_its_link() -> None:
     slot = Slot().with_card(BANK)
     assert slot.lose(BANKD) == LEAVE
     assert state_of(slot) is SlotState.WAIT_BANKD
 
 
 def test_label_is_that_of_the_first_token_over_all_links() -> None:
-    slot = leased()
+    slot = resumable()
     assert slot.coordinator.label == session_label(TOKEN)
     slot.lose(BANKD)
     back(slot)
@@ -130,13 +130,13 @@ def test_label_is_that_of_the_first_token_over_all_links() -> None:
     assert slot.coordinator.label == session_label(TOKEN)
 
 
-def test_session_without_a_lease_has_an_empty_label_and_that_of_a_classic_bankd_none() -> None:
+def test_session_that_is_not_kept_has_an_empty_label_and_that_of_a_classic_bankd_none() -> None:
     assert Slot().with_card(OWN_BANKD).coordinator.label == b""
     assert Slot().with_card(classic(OWN_BANKD)).coordinator.label is None
 
 
 def test_command_that_arrived_is_answered_over_the_next_link_and_not_sent_again() -> None:
-    slot = leased()
+    slot = resumable()
     tag = tag_of(slot, slot.command())
     slot.lose(BANKD)
     assert back(slot)[0] == AnnounceReturn(AGAIN, rspro.ResumeInd(TOKEN, tag))
@@ -146,7 +146,7 @@ def test_command_that_arrived_is_answered_over_the_next_link_and_not_sent_again(
 
 
 def test_command_that_did_not_arrive_is_sent_again_under_its_tag() -> None:
-    slot = leased()
+    slot = resumable()
     request = slot.command()
     tag = tag_of(slot, request)
     slot.lose(BANKD)
@@ -157,7 +157,7 @@ def test_command_that_did_not_arrive_is_sent_again_under_its_tag() -> None:
 
 
 def test_command_that_comes_while_the_session_is_held_goes_out_with_the_next_link() -> None:
-    slot = leased()
+    slot = resumable()
     slot.lose(BANKD)
     assert slot.tpdu(READ) == []
     assert back(slot)[0] == AnnounceReturn(AGAIN, rspro.ResumeInd(TOKEN))
@@ -168,7 +168,7 @@ def test_command_that_comes_while_the_session_is_held_goes_out_with_the_next_lin
 
 
 def test_one_command_at_a_time_waits_for_its_answer() -> None:
-    slot = leased()
+    slot = resumable()
     first = slot.command()
     assert slot.tpdu(READ) == []
     respond, send = slot.hear(BANKD, answer_to(), tag=tag_of(slot, first))
@@ -177,7 +177,7 @@ def test_one_command_at_a_time_waits_for_its_answer() -> None:
 
 
 def test_reset_while_the_session_is_held_goes_first_and_voids_the_command() -> None:
-    slot = leased()
+    slot = resumable()
     tag = tag_of(slot, slot.command())
     slot.lose(BANKD)
     for lines in (OFF, ON):
@@ -195,7 +195,7 @@ def test_reset_while_the_session_is_held_goes_first_and_voids_the_command() -> N
 
 
 def test_reset_that_the_bankd_has_seen_is_not_shown_again() -> None:
-    slot = leased()
+    slot = resumable()
     (off,) = slot.lines(OFF)
     (on,) = slot.lines(ON)
     assert isinstance(off, Send)
@@ -208,7 +208,7 @@ def test_reset_that_the_bankd_has_seen_is_not_shown_again() -> None:
 
 
 def test_acknowledged_lines_are_not_shown_again() -> None:
-    slot = leased()
+    slot = resumable()
     slot.lines(OFF)
     (on,) = slot.lines(ON)
     assert isinstance(on, Send)
@@ -241,7 +241,7 @@ def wait(slot: Slot, until: float) -> list[Action]:
     ],
 )
 def test_session_that_nobody_takes_up_ends_like_any_other(hold: HoldOptions, is_busy: bool, held_s: float) -> None:
-    slot = leased(hold)
+    slot = resumable(hold)
     if is_busy:
         slot.command()
     began = slot.now
@@ -257,7 +257,7 @@ def test_session_that_nobody_takes_up_ends_like_any_other(hold: HoldOptions, is_
 
 
 def test_hold_time_is_that_of_the_loss_however_many_links_fail_to_take_the_session_up() -> None:
-    slot = leased()
+    slot = resumable()
     began = slot.now
     slot.lose(BANKD)
     for number in range(4, 10):
@@ -271,7 +271,7 @@ def test_hold_time_is_that_of_the_loss_however_many_links_fail_to_take_the_sessi
 
 
 def test_emulator_that_cannot_stall_fails_the_command_and_keeps_the_card() -> None:
-    slot = leased(HoldOptions(stall_limit_s=10.0))
+    slot = resumable(HoldOptions(stall_limit_s=10.0))
     tag = tag_of(slot, slot.command())
     slot.lose(BANKD)
     (abort,) = wait(slot, slot.now + 10.0)
@@ -286,7 +286,7 @@ def test_emulator_that_cannot_stall_fails_the_command_and_keeps_the_card() -> No
 
 @pytest.mark.parametrize("ends_by", ["stall", "reset", "reset that was lost with the link"])
 def test_command_under_way_at_the_loss_counts_at_both_ends_however_it_ends(ends_by: str) -> None:
-    slot = leased(HoldOptions(stall_limit_s=10.0) if ends_by == "stall" else HoldOptions())
+    slot = resumable(HoldOptions(stall_limit_s=10.0) if ends_by == "stall" else HoldOptions())
     began = slot.now
     slot.command()
     if ends_by == "reset that was lost with the link":
@@ -302,7 +302,7 @@ def test_command_under_way_at_the_loss_counts_at_both_ends_however_it_ends(ends_
 
 
 def test_notice_of_a_cut_says_whether_the_bankd_has_answered_over_that_link() -> None:
-    slot = leased()
+    slot = resumable()
     tag = tag_of(slot, slot.command())
     slot.lose(BANKD)
     for link, token in ((LinkId(4), bytes([1] * 16)), (LinkId(5), bytes([2] * 16)), (LinkId(6), bytes([3] * 16))):
@@ -320,7 +320,7 @@ def test_notice_of_a_cut_says_whether_the_bankd_has_answered_over_that_link() ->
 
 
 def test_bankd_that_does_not_take_the_session_up_costs_the_card() -> None:
-    slot = leased()
+    slot = resumable()
     slot.command()
     slot.lose(BANKD)
     slot.up(AGAIN)
@@ -335,7 +335,7 @@ def test_bankd_that_does_not_take_the_session_up_costs_the_card() -> None:
 
 
 def test_classic_bankd_in_its_place_costs_the_card() -> None:
-    slot = leased()
+    slot = resumable()
     slot.lose(BANKD)
     slot.up(AGAIN)
     assert slot.answer(AGAIN, classic(BANK))[:3] == LEAVE
@@ -343,7 +343,7 @@ def test_classic_bankd_in_its_place_costs_the_card() -> None:
 
 
 def test_refusal_does_not_end_the_hold() -> None:
-    slot = leased()
+    slot = resumable()
     slot.lose(BANKD)
     slot.up(AGAIN)
     assert slot.answer(AGAIN, BANK, ResultCode.IDENTITY_IN_USE) == [Close(AGAIN, "identity_in_use")]
@@ -352,14 +352,14 @@ def test_refusal_does_not_end_the_hold() -> None:
 
 
 def test_bankd_that_stops_takes_the_card_at_once() -> None:
-    slot = leased()
+    slot = resumable()
     assert slot.hear(BANKD, rspro.SessionEndInd(SessionEnd.STOPPING)) == LEAVE
     assert slot.lose(BANKD) == []
     assert state_of(slot) is SlotState.WAIT_BANKD
 
 
-def test_card_that_is_gone_ends_the_lease() -> None:
-    slot = leased()
+def test_card_that_is_gone_ends_the_session() -> None:
+    slot = resumable()
     gone = SlotPhysStatus(reset_active=False, card_present=False)
     assert RemoveCard() in slot.hear(BANKD, rspro.BankSlotStatusInd(BANK_SLOT, CLIENT_SLOT, gone))
     slot.lose(BANKD)
@@ -368,17 +368,17 @@ def test_card_that_is_gone_ends_the_lease() -> None:
 
 def test_bankd_is_told_when_the_client_leaves() -> None:
     leaving = Send(BANKD, rspro.SessionEndInd(SessionEnd.LEAVING))
-    slot = leased()
+    slot = resumable()
     assert slot.done(slot.coordinator.stop()) == [leaving]
     assert slot.lose(BANKD) == LEAVE
-    slot = leased()
+    slot = resumable()
     _, *actions = slot.hear(SERVER, rspro.ConfigClientBankReq(BANK_SLOT, NOWHERE))
     assert actions == [leaving, *LEAVE, HangUpBankd()]
     assert Slot().with_card(BANK).coordinator.stop() == []
 
 
 def test_server_that_says_the_same_again_does_not_end_a_session_that_is_held() -> None:
-    slot = leased()
+    slot = resumable()
     slot.lose(BANKD)
     slot.lose(SERVER)
     slot.with_bankd_given()
@@ -387,7 +387,7 @@ def test_server_that_says_the_same_again_does_not_end_a_session_that_is_held() -
 
 
 def test_atr_that_comes_again_is_not_shown_again() -> None:
-    slot = leased()
+    slot = resumable()
     slot.lose(BANKD)
     back(slot)
     slot.hear(AGAIN, session(NEXT_TOKEN, last_tag=0))
@@ -397,7 +397,7 @@ def test_atr_that_comes_again_is_not_shown_again() -> None:
 
 
 def test_cut_and_return_are_said_in_a_line_each() -> None:
-    slot = leased()
+    slot = resumable()
     slot.command()
     slot.lose(BANKD)
     slot.now += 1.8
@@ -412,7 +412,7 @@ def test_cut_and_return_are_said_in_a_line_each() -> None:
 
 def test_bankd_elsewhere_with_the_same_number_costs_the_card_once() -> None:
     """The server has accepted another bankd in the place of ours: it cannot have the session."""
-    slot = leased()
+    slot = resumable()
     slot.command()
     slot.lose(BANKD)
     elsewhere = IpPort(IPv4Address("192.0.2.77"), 9999)
@@ -430,7 +430,7 @@ def test_bankd_elsewhere_with_the_same_number_costs_the_card_once() -> None:
 
 def test_another_session_in_place_of_the_one_that_is_held_costs_the_card() -> None:
     """A bankd that says nothing of the old session, and begins one with a token of its own."""
-    slot = leased()
+    slot = resumable()
     slot.command()
     slot.lose(BANKD)
     back(slot)
@@ -443,7 +443,7 @@ def test_another_session_in_place_of_the_one_that_is_held_costs_the_card() -> No
 
 
 def test_mapping_that_is_removed_while_held_costs_the_card_at_once() -> None:
-    slot = leased()
+    slot = resumable()
     slot.command()
     slot.lose(BANKD)
     _, abort, *rest = slot.hear(SERVER, rspro.ConfigClientBankReq(BANK_SLOT, NOWHERE))
@@ -452,14 +452,14 @@ def test_mapping_that_is_removed_while_held_costs_the_card_at_once() -> None:
 
 
 def test_mapping_to_another_slot_of_the_same_bankd_costs_the_card_once() -> None:
-    slot = leased()
+    slot = resumable()
     _, *actions = slot.hear(SERVER, rspro.ConfigClientBankReq(BankSlot(1, 4), ADDRESS))
     assert actions == [Send(BANKD, rspro.SessionEndInd(SessionEnd.LEAVING)), *LEAVE, DialBankd(ADDRESS)]
     assert slot.up(AGAIN) == [Send(AGAIN, CONNECT)]
 
 
 def test_power_loss_of_the_modem_while_held_is_one_cold_reset_however_the_lines_moved() -> None:
-    slot = leased()
+    slot = resumable()
     tag = tag_of(slot, slot.command())
     slot.lose(BANKD)
     in_reset = SlotPhysStatus(reset_active=True, vcc_present=True, clk_active=True)
@@ -471,7 +471,7 @@ def test_power_loss_of_the_modem_while_held_is_one_cold_reset_however_the_lines_
 
 
 def test_warm_reset_while_held_is_shown_as_one() -> None:
-    slot = leased()
+    slot = resumable()
     slot.lose(BANKD)
     for lines in (SlotPhysStatus(reset_active=True, vcc_present=True, clk_active=True), ON):
         slot.lines(lines)
@@ -482,7 +482,7 @@ def test_warm_reset_while_held_is_shown_as_one() -> None:
 
 def test_modem_in_reset_over_two_sessions_is_not_reset_again() -> None:
     """What the bankd was shown before the cut counts for the next session on the same link, too."""
-    slot = leased()
+    slot = resumable()
     in_reset = SlotPhysStatus(reset_active=True, vcc_present=True, clk_active=True)
     (shown,) = slot.lines(in_reset)
     assert isinstance(shown, Send)
@@ -504,7 +504,7 @@ def test_modem_in_reset_over_two_sessions_is_not_reset_again() -> None:
 
 @pytest.mark.parametrize("stall_limit_s", [None, 10.0])
 def test_program_that_ends_while_held_has_nothing_due(stall_limit_s: float | None) -> None:
-    slot = leased(HoldOptions(stall_limit_s=stall_limit_s))
+    slot = resumable(HoldOptions(stall_limit_s=stall_limit_s))
     slot.command()
     slot.lose(BANKD)
     assert slot.coordinator.stop() == []

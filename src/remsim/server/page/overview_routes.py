@@ -1,38 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The routes of the page: its views, the stream that keeps them up to date, and its files."""
+"""The routes of the overview, of the stream that keeps it up to date, and of the page's files; mounts the page."""
 
 import asyncio
 from collections import OrderedDict
-from typing import Annotated, Final, cast
+from typing import Annotated, cast
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import Depends, Request
 from fastapi.responses import Response
 
+from remsim.core.limits import LimitCounts, LimitName
 from remsim.net.runtime.tasks import in_thread
+from remsim.server.api import limits
 from remsim.server.api.auth import TheGrant, for_anybody
 from remsim.server.api.errors import not_found
 from remsim.server.api.judging import TokenJudge
+from remsim.server.api.resource import Resource, RestApplication
 from remsim.server.api.routing import TheQuery, TheRuntime
 from remsim.server.core.tokens import Grant, Scope, TokenRole
+from remsim.server.metrics import ServerMetrics
 from remsim.server.page import assets, login, routes
 from remsim.server.page.board import OverviewBoard
 from remsim.server.page.frame import page
+from remsim.server.page.middleware import PageMiddleware
 from remsim.server.page.rendering import environment
 from remsim.server.page.stream import open_stream
 from remsim.server.runtime import ServerRuntime
 from remsim.server.store.page_files import PageFiles
 
-router = APIRouter(include_in_schema=False)
-
-#: Boards that are kept: one for each scope that is looked at.
-_MAX_BOARDS: Final = 32
+router = Resource(include_in_schema=False)
 
 
 class Boards:
     """What is shown, shared by those who may see the same."""
 
-    def __init__(self, runtime: ServerRuntime) -> None:
+    def __init__(self, runtime: ServerRuntime, counts: LimitCounts) -> None:
         self._runtime = runtime
+        self._counts = counts
         self._boards: OrderedDict[tuple[Scope, bool], OverviewBoard] = OrderedDict()
 
     def overview(self, grant: Grant) -> OverviewBoard:
@@ -41,7 +44,8 @@ class Boards:
         board = self._boards.get(key)
         if board is None:
             board = self._boards[key] = OverviewBoard(self._runtime, grant)
-            if len(self._boards) > _MAX_BOARDS:
+            if len(self._boards) > limits.MAX_BOARDS:
+                self._counts.reached(LimitName.PAGE_BOARDS)
                 self._boards.popitem(last=False)
         self._boards.move_to_end(key)
         return board
@@ -54,16 +58,18 @@ async def _boards(request: Request) -> Boards:
 TheBoards = Annotated[Boards, Depends(_boards)]
 
 
-def mount(app: FastAPI, runtime: ServerRuntime, files: PageFiles, *, is_open: bool, rspro_port: int) -> login.Login:
+def mount(
+    app: RestApplication, runtime: ServerRuntime, files: PageFiles, *, is_open: bool, rspro_port: int
+) -> login.Login:
     """Add the page to the application; ``rspro_port`` is where bankds and clients reach the server."""
     made = login.Login(cast(TokenJudge, app.state.judge), files, is_open=is_open)
     made.restore()
     app.state.login = made
-    app.state.boards = Boards(runtime)
-    app.include_router(router)
-    app.include_router(login.router)
-    app.include_router(routes.router)
+    app.state.boards = Boards(runtime, cast(ServerMetrics, app.state.metrics).limits)
+    app.offer(router, login.router, routes.router)
     app.state.rspro_port = rspro_port
+    # The outermost: what others refuse becomes a page, too.
+    app.add_middleware(PageMiddleware)
     return made
 
 

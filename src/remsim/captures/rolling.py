@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Captures in files that roll: a new file by size or age, and the oldest ones removed.
+"""Captures of a slot in files that roll: a new file by size or age, and the oldest ones removed.
 
 ``B1-3_20261129T140300_0001.pcapng``: the slot, when the file began (UTC), and a number that counts on. Only files of
-this form are removed, in the folder that was named, of the slot that was named.
+this form are removed, in the folder that was named, of the slot that was named. A file consists of whole packets at any
+time, even where its program is killed or the disk is full.
 """
 
 import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
+from remsim.core.values import dataclass
 from remsim.trace.pcapng import CapturePacket, file_header, packet_block
 
 _SUFFIX: Final = ".pcapng"
@@ -50,28 +51,33 @@ class RollingCapture:
         self._stem = name.replace(":", "-")
         self._limits = limits
         self._now = now
-        self._file: IO[bytes] | None = None
+        self._file: int | None = None
+        self._path: Path | None = None
         self._began = 0.0
         self._size = 0
         self._number = 0
         self._pattern = re.compile(rf"{re.escape(self._stem)}_[0-9]{{8}}T[0-9]{{6}}_([0-9]{{4,}}){_SUFFIX}", re.ASCII)
 
     def write(self, packet: CapturePacket) -> None:
-        """Append one packet, to a new file if it is time for one."""
+        """Append one packet, to a new file if it is time for one. If that fails, the file is as it was."""
         block = packet_block(packet)
-        if self._file is not None and self._is_due(len(block)):
+        if self._path is not None and self._is_due(len(block)):
             self.close()
-        file = self._file or self._begin()
-        file.write(block)
-        # Those who read along see whole packets; and a crash loses none.
-        file.flush()
-        self._size += len(block)
+        file = self._file
+        if file is None:
+            file = self._begin() if self._path is None else self._open_again(self._path)
+        self._append(file, block)
+
+    def rest(self) -> None:
+        """Close the file for now; what comes next is still appended to it."""
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
 
     def close(self) -> None:
         """End the present file. Idempotent."""
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
+        self.rest()
+        self._path = None
 
     def files(self) -> list[Path]:
         """The files that there are, oldest first."""
@@ -86,7 +92,7 @@ class RollingCapture:
         is_old = limits.max_age_s is not None and self._now() - self._began >= limits.max_age_s
         return is_full or is_old
 
-    def _begin(self) -> IO[bytes]:
+    def _begin(self) -> int:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         numbers = [int(match[1]) for path in self.files() if (match := self._pattern.fullmatch(path.name))]
         self._number = max([self._number, *numbers]) + 1
@@ -94,12 +100,36 @@ class RollingCapture:
         self._began = self._now()
         stamp = time.strftime(_STAMP, time.gmtime(self._began))
         path = self._folder / f"{self._stem}_{stamp}_{self._number:04d}{_SUFFIX}"
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
-        self._file = file = os.fdopen(handle, "wb")
-        header = file_header(self._name)
-        file.write(header)
-        self._size = len(header)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, _MODE)
+        self._file, self._path, self._size = file, path, 0
+        try:
+            self._append(file, file_header(self._name))
+        except OSError:
+            # An empty file is no capture.
+            self.close()
+            path.unlink(missing_ok=True)
+            raise
         return file
+
+    def _open_again(self, path: Path) -> int:
+        try:
+            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        except FileNotFoundError:
+            # Somebody has taken it away.
+            self.close()
+            return self._begin()
+        return self._file
+
+    def _append(self, file: int, block: bytes) -> None:
+        """All of ``block`` at once, or nothing of it: a reader never finds a part before another packet."""
+        done = 0
+        try:
+            while done < len(block):
+                done += os.write(file, block[done:])
+        except OSError:
+            os.ftruncate(file, self._size)
+            raise
+        self._size += len(block)
 
     def _remove_old(self) -> None:
         limits, files = self._limits, self.files()

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may get in, and who is told: tokens, certificates, enrolment codes and webhooks, in pieces. For admins."""
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, cast
+
+from fastapi import Request
+
+from remsim.net.runtime.tasks import in_thread
+from remsim.pki.errors import PkiError
+from remsim.rest import authority as authority_models
+from remsim.server.api.v2 import authority as authority_routes
+from remsim.server.api.v2.access import show_token
+from remsim.server.api.v2.webhooks import delivery_model, webhook_model
+from remsim.server.core.tokens import StoredToken, is_still_good
+from remsim.server.core.webhooks import WebhookQueue
+from remsim.server.page.rendering import render
+from remsim.server.query import ServerQuery
+from remsim.server.store.writer import StoreError
+from remsim.server.webhooks import WebhookSender
+
+if TYPE_CHECKING:
+    from remsim.pki.authority import Authority
+
+#: Database and files of the authority are read so often while somebody looks.
+ANEW_S: Final = 5.0
+#: Deliveries of a webhook that are shown, the newest.
+_DELIVERIES: Final = 5
+
+
+async def pieces(request: Request, query: ServerQuery) -> Mapping[str, str]:
+    """The pieces of the view. Raises StoreError, PkiError."""
+    certificates, codes = await _of_authority(request)
+    now = time.time()
+    tokens = [_token(token, now) for token in await query.tokens()]
+    sender = cast(WebhookSender, request.app.state.webhooks)
+    hooks = [_webhook(queue) for queue in sender.table]
+    return {
+        "tokens": render("access_tokens.html", tokens=tokens),
+        "certificates": render("access_certificates.html", certificates=certificates),
+        "codes": render("access_codes.html", codes=codes),
+        "webhooks": render("access_webhooks.html", hooks=hooks),
+    }
+
+
+async def pieces_or_reason(request: Request, query: ServerQuery) -> Mapping[str, str]:
+    """The same for a page that is open; where it cannot be read, the reason in their place."""
+    try:
+        return {**await pieces(request, query), "unread": render("access_unread.html", reason="")}
+    except (StoreError, PkiError) as error:
+        return {"unread": render("access_unread.html", reason=str(error))}
+
+
+async def _of_authority(
+    request: Request,
+) -> tuple[list[authority_models.CertificateModel] | None, list[authority_models.CodeModel] | None]:
+    authority = cast("Authority | None", getattr(request.app.state, "authority", None))
+    if authority is None:
+        return None, None
+    issued, made = await in_thread(authority.issued), await in_thread(authority.codes)
+    return (
+        [authority_routes.show_certificate(entry) for entry in reversed(issued)],
+        [authority_routes.show_code(code) for code in reversed(made)],
+    )
+
+
+def _token(token: StoredToken, now: float) -> dict[str, object]:
+    state = "valid" if is_still_good(token, now) else "revoked" if token.revoked_at is not None else "expired"
+    return {**show_token(token).model_dump(), "state": state}
+
+
+def _webhook(queue: WebhookQueue) -> dict[str, object]:
+    shown = [*queue.ended, *queue.pending][: -_DELIVERIES - 1 : -1]
+    return {"hook": webhook_model(queue), "deliveries": [delivery_model(delivery) for delivery in shown]}
