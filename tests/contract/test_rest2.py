@@ -45,11 +45,12 @@ async def token(state: Path, role: TokenRole, scope: Scope | None = None) -> str
 class Lab:
     """A server with callers of all kinds."""
 
+    admin: httpx2.AsyncClient
+
     def __init__(self, service: ServerService, stack: AsyncExitStack, state: Path) -> None:
         self.service = service
         self._stack = stack
         self._state = state
-        self.admin = httpx2.AsyncClient()
 
     async def caller(self, role: TokenRole, scope: Scope | None = None) -> httpx2.AsyncClient:
         text = await token(self._state, role, scope)

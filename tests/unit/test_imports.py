@@ -105,7 +105,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "spans": (("ids",), ("outlet",)),
     "pki": (
         ("errors",),
-        ("codes", "facts", "files"),
+        ("codes", "facts", "files", "system_trust"),
         ("clock", "messages", "server_tls", "signing"),
         ("ledger", "toolkit"),
         ("credentials", "authority"),

@@ -22,6 +22,7 @@ from remsim.core.errors import ConfigError, RemsimError
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.values import dataclass
 from remsim.net.runtime.report import say_error
+from remsim.pki.system_trust import system_trust
 
 if TYPE_CHECKING:
     import ssl
@@ -125,7 +126,7 @@ class RestClient:
             headers=headers,
             timeout=timeout_s,
             trust_env=False,
-            verify=True if tls is None else tls,
+            verify=system_trust(self.base) if tls is None else tls,
             transport=transport,
         )
 
