@@ -109,6 +109,11 @@ async def test_it_says_why_it_cannot_go_where_its_card_is(lab: Lab) -> None:
     assert shown["missing"][0].startswith(f"{SHORT} is in B2:3, B2:4: two cards have this number")
 
 
+async def test_its_card_cannot_be_inserted_again_while_it_is_in_no_slot(lab: Lab) -> None:
+    refused = await lab.admin.post(f"{V2}/mappings/C7:0/reinsert")
+    assert problem(refused, 409, "conflict") == "C7:0 waits for its card, which is in no slot"
+
+
 async def test_its_client_slot_is_taken_until_an_operator_says_something_else(lab: Lab) -> None:
     leased = await lab.admin.post(f"{V2}/leases", json={"pool": "B1:5", "client": "C7:0", "for": "1h"})
     assert problem(leased, 409, "conflict").startswith(

@@ -274,3 +274,34 @@ def test_guesses_are_not_put_off_for_the_modem_itself() -> None:
     later = [action for action in world.done if isinstance(action, RunAhead)]
     assert later
     assert all(action.delay_s == 0 for action in later)
+
+
+def test_command_that_comes_before_a_guess_is_looked_at_waits_for_two_turns() -> None:
+    world = _World()
+    world._submit(5, _MF, Origin.MODEM, world.now)
+    assert [type(action) for action in world.bank.take()] == [RunAhead]
+    # The card has answered the guess at once.
+    assert [type(action) for action in world.bank.on_ahead_turn(0, world.now)] == [RunAhead]
+    assert world.card.seen == [_MF, _ICCID]
+    assert world._submit(6, _ICCID, Origin.MODEM, world.now) is None
+    assert not world.bank.take()
+    ahead, again = world.bank.on_ahead_turn(0, world.now)
+    assert isinstance(ahead, Send)
+    assert isinstance(ahead.message, AheadInd)
+    assert isinstance(again, RunAhead)
+    actions = world.bank.on_ahead_turn(0, world.now)
+    (answer,) = [action for action in actions if isinstance(action, SendResponse)]
+    assert (answer.tag, answer.response) == (6, b"\x61\x05")
+    assert world.card.seen[:2] == [_MF, _ICCID]
+
+
+def test_queue_does_not_pass_a_guess_that_is_not_looked_at() -> None:
+    world = _World()
+    world._submit(5, _MF, Origin.MODEM, world.now)
+    world.bank.take()
+    world.bank.on_ahead_turn(0, world.now)
+    assert world._submit(6, _READ, Origin.MODEM, world.now) is None
+    # Something else has the position looked at.
+    world.bank.on_presence(0, is_present=True, reader="r", now=world.now)
+    world.turns(world.bank.take())
+    assert world.card.seen == [_MF, _ICCID]
