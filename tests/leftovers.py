@@ -2,6 +2,7 @@
 """What a test may leave behind: tasks, threads, sockets and child processes, counted before and after it."""
 
 import asyncio
+import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +24,11 @@ class Snapshot:
 
 
 def _sockets() -> frozenset[str]:
+    # Before and after each test: os does this in a third of the time that pathlib takes.
     found: set[str] = set()
-    for descriptor in Path("/proc/self/fd").iterdir():
+    for descriptor in os.listdir("/proc/self/fd"):  # noqa: PTH208
         try:
-            target = str(descriptor.readlink())
+            target = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115
         except FileNotFoundError:  # the descriptor of this very scan
             continue
         if target.startswith("socket:"):
@@ -37,9 +39,10 @@ def _sockets() -> frozenset[str]:
 def _children() -> frozenset[int]:
     # A child belongs to the thread that started it.
     found: set[int] = set()
-    for thread in Path("/proc/self/task").iterdir():
+    for thread in os.listdir("/proc/self/task"):  # noqa: PTH208
         try:
-            found.update(int(pid) for pid in (thread / "children").read_text(encoding="ascii").split())
+            with open(f"/proc/self/task/{thread}/children", "rb") as children:  # noqa: PTH123
+                found.update(map(int, children.read().split()))
         except FileNotFoundError:  # the thread ended meanwhile
             continue
     return frozenset(found)

@@ -27,6 +27,8 @@ test) lists=(check native) ;;
 esac
 
 log=.venv/setup.log
+wheels=
+trap '[ -z "$wheels" ] || rm -rf "$wheels"' EXIT
 
 # Nobody is there to answer, and advice to upgrade pip or not to be root is of no use here.
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore PIP_REQUIRE_VIRTUALENV=1
@@ -69,7 +71,24 @@ make_venv() {
 }
 
 # run_pip ARGUMENT… — takes the place of the shell that runs it.
-run_pip() { exec .venv/bin/python -m pip install "$@" >>"$log" 2>&1 </dev/null; }
+run_pip() { exec .venv/bin/python -m pip "$@" >>"$log" 2>&1 </dev/null; }
+
+# fetch FILE FOLDER — has the packages of FILE, a list with hashes, in FOLDER. Two processes fetch half of them each,
+# because pip mostly computes: it reads the whole page of an index about each package.
+fetch() {
+    local file=$1 folder=$2 half pids=() status=0
+    trap 'kill -TERM "${pids[@]}" 2>/dev/null' TERM
+    for half in 0 1; do
+        # A package begins at the start of a line; its hashes are in the indented lines that follow.
+        awk -v half=$half '/^[A-Za-z0-9]/ { number++ } number % 2 == half' "$file" >"$folder/$half.txt"
+        run_pip download --require-hashes --only-binary :all: --no-deps --dest "$folder" -r "$folder/$half.txt" &
+        pids+=($!)
+    done
+    for half in 0 1; do
+        wait "${pids[half]}" || status=$?
+    done
+    return "$status"
+}
 
 no_count() { :; }
 
@@ -77,23 +96,45 @@ no_count() { :; }
 count_packages() {
     local all seen
     all=$(grep -cE '^[A-Za-z0-9._-]+==' "$file" || true)
-    if grep -q '^Installing collected packages' "$log"; then
-        echo "all $all packages are here, unpacking"
-    else
-        seen=$(grep -cE '^(Collecting|Requirement already satisfied|Ignoring) ' "$log" || true)
-        echo "package $seen of $all"
-    fi
+    seen=$(grep -cE '^(Collecting|Ignoring) ' "$log" || true)
+    echo "package $seen of $all"
 }
 
-# pip_install WHAT COUNT ARGUMENT… — what pip has to say is in the log, its end is shown on failure.
-pip_install() {
+# install WHAT COUNT COMMAND… — runs COMMAND; what pip has to say is in the log, its end is shown on failure.
+install() {
     local what=$1 count=$2
     shift 2
     : >"$log"
-    if ! watched "setup: $what" "$count" run_pip "$@"; then
+    if ! watched "setup: $what" "$count" "$@"; then
         grep -E '^ *(ERROR|error)|Error:|fatal' "$log" | tail -n 12 >&2 || true
         fail "pip could not install this; the whole story is in $log"
     fi
+}
+
+# install_wheels FILE — installs a list with hashes, which names all that its packages need.
+install_wheels() {
+    local file=$1
+    wheels=$(mktemp -d)
+    install "fetching" count_packages fetch "$file" "$wheels"
+    install "unpacking" no_count run_pip install --require-hashes --only-binary :all: --no-deps --no-compile \
+        --no-index --find-links "$wheels" -r "$file"
+    rm -rf "$wheels"
+}
+
+# compile_programs — compiles what the programs are made of, also where PYTHONDONTWRITEBYTECODE is set. The rest, which
+# belongs to tools, is compiled where it is used first. A file that cannot be compiled is said in the log.
+compile_programs() {
+    .venv/bin/python - <<'END' | .venv/bin/python -m compileall -q -j 0 -i - >>"$log" 2>&1 || true
+import importlib.metadata
+import pathlib
+import re
+
+for name in re.findall(r"^([A-Za-z0-9._-]+)==", pathlib.Path("requirements/demo.txt").read_text(), re.MULTILINE):
+    for distribution in importlib.metadata.distributions(name=name):
+        for file in distribution.files or ():
+            if file.suffix == ".py":
+                print(distribution.locate_file(file))
+END
 }
 
 checksum() { cat "$@" | sha256sum | cut -d' ' -f1; }
@@ -110,9 +151,10 @@ install_list() {
     say "installing requirements/$name.txt ($(grep -cE '^[A-Za-z0-9._-]+==' "$file") packages)"
     if [ "$name" = native ]; then
         # Built with the setuptools of check.txt, whose hash is known, and the system's swig.
-        pip_install "compiling" no_count --require-hashes --no-build-isolation --no-deps -r "$file"
+        install "compiling" no_count run_pip install --require-hashes --no-build-isolation --no-deps -r "$file"
     else
-        pip_install "installing" count_packages --require-hashes --only-binary :all: -r "$file"
+        install_wheels "$file"
+        compile_programs
     fi
     echo "$sum" >".venv/done-$name"
     # check.txt holds all of demo.txt, in the same versions.
@@ -129,7 +171,7 @@ install_project() {
         return
     fi
     say "installing remsim from this folder"
-    pip_install "installing remsim" no_count --no-deps --no-build-isolation --editable .
+    install "installing remsim" no_count run_pip install --no-deps --no-build-isolation --editable .
     echo "$sum" >.venv/done-project
 }
 

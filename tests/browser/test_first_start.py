@@ -21,7 +21,7 @@ from tests.doubles.programs import Program, remsim
 from tests.doubles.server_rig import running_server
 from tests.doubles.tls_rig import bankd_service, client_service, running
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("quick_start")]
 
 
 async def enrolled(page: Page, folder: Path) -> Credentials:
@@ -138,6 +138,13 @@ async def test_trace_moves_pauses_filters_and_is_saved(chromium: Browser, tmp_pa
         await stage.boot(slot, pace_s=0.0, on_change=lambda: None)
         await expect(page.locator("#trace-rows tr").nth(20)).to_be_visible()
         await picture(page, "trace")
+        await expect(page.locator("#latency-said")).to_contain_text("In the last ten minutes: card")
+        await expect(page.locator("#latency-chart canvas")).to_be_visible()
+        await page.get_by_text("The same as figures").click()
+        assert await page.locator("#latency-rows tr").count() > 0
+        await page.get_by_text("The same as figures").click()
+        await page.locator("#latency-head").scroll_into_view_if_needed()
+        await picture(page, "slot-latency")
         await page.get_by_label("Filter").fill("read binary")
         shown = await page.locator("#trace-rows .detail").all_inner_texts()
         assert shown

@@ -7,13 +7,18 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
+from remsim.config import ServerConfig
+from remsim.server.core.tokens import Scope, TokenRole
+from remsim.server.store.tokens import create_token
 from tests.browser.conftest import PATIENCE_MS, live, picture
 from tests.doubles.programs import Program, remsim
+from tests.doubles.quick_start import wait_until_ready
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -38,13 +43,20 @@ class Installation:
         self._stack = stack
         self.rspro, self.rest, self.bankd_port = free_ports(3)
 
-    def server(self) -> Program:
-        """Start it."""
+    def server(self, *, is_open: bool = True) -> Program:
+        """Start it; ``is_open``: nobody logs in."""
         return self._start(
-            *("server", "--rspro", f"127.0.0.1:{self.rspro}", "--rest", f"127.0.0.1:{self.rest}", "--rest-open"),
+            *("server", "--rspro", f"127.0.0.1:{self.rspro}", "--rest", f"127.0.0.1:{self.rest}"),
+            *(["--rest-open"] if is_open else []),
             *("--plaintext", "--state", str(self._folder / "server")),
             until=r"\sstarted( |$)",
         )
+
+    def token(self) -> str:
+        """Make one that may see everything."""
+        config = ServerConfig(state_dir=self._folder / "server")
+        text, _ = create_token(config, name="test", role=TokenRole.ADMIN, scope=Scope())
+        return text
 
     def bankd(self) -> Program:
         """Start it."""
@@ -78,8 +90,9 @@ class Installation:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def installation(tmp_path: Path) -> AsyncIterator[Installation]:
+async def installation(tmp_path: Path, quick_start: Path) -> AsyncIterator[Installation]:
     """All programs end with the test."""
+    await asyncio.to_thread(wait_until_ready, quick_start)
     with ExitStack() as stack:
         yield Installation(tmp_path, stack)
 
@@ -136,6 +149,100 @@ async def test_every_part_that_is_killed_is_not_shown_as_there(chromium: Browser
     assert await row.get_attribute("data-state") == "away"
     await expect(tile).to_have_attribute("data-state", "waiting")
     await page.context.close()
+
+
+#: What each view says while all is well, after the client was killed, after the bankd, and after the server: selector,
+#: and the text that must be there a second later. Every view says that the server is not heard.
+CLAIMS: dict[str, dict[str, tuple[str, str]]] = {
+    "/": {
+        "client": ('[data-slot="C7:0"] .state', "not connected"),
+        "bankd": ("#h1", "not connected"),
+        "server": ('[data-slot="C7:0"] .was', "was"),
+    },
+    "/?view=table": {
+        "client": ('[data-slot="B1:1"] .state', "client C7:0 is not connected"),
+        "bankd": ('[data-slot="B1:1"] .state', "its bank is not connected"),
+        "server": ('[data-slot="B1:1"] .was', "was"),
+    },
+    "/slots/B1:1": {
+        "client": ("#head .state", "client C7:0 is not connected"),
+        "bankd": ("#head .state", "its bank is not connected"),
+        "server": ("#head .was", "was"),
+    },
+    "/clients/C7:0": {
+        "client": ("#head .state", "not connected"),
+        "bankd": ("#facts", "bank 1 is not connected"),
+        "server": ("#head .was", "was"),
+    },
+    "/leases": {
+        "client": ("#granted", "client C7:0 is not connected"),
+        "bankd": ("#granted", "bank 1 is not connected"),
+        "server": ("#granted .claim", "was: "),
+    },
+    "/activity": {
+        "client": ("#events tr:first-child", "C7:0"),
+        "bankd": ("#events tr:first-child", "peer lost"),
+        "server": ("#broken", "What you see was so then."),
+    },
+    "/access": {
+        "server": ("#codes .claim, #webhooks .claim, #tokens .claim", "was: "),
+    },
+    "/start": {
+        "client": ("#said-client", ""),
+        "bankd": ("#said-bank", ""),
+        # Nothing is left of what it said.
+        "server": ("#broken", "What you see was so then."),
+    },
+}
+#: With what a style puts before it, which is read to those who do not see, too.
+_TEXT = """element => {
+  const before = getComputedStyle(element, '::before').content;
+  return (before === 'none' || before === 'normal' ? '' : before.replace(/^"|"$/g, '')) + element.innerText;
+}"""
+
+
+async def claimed(page: Page, selector: str) -> str:
+    """What all that is found says together."""
+    return " | ".join([await one.evaluate(_TEXT) for one in await page.locator(selector).all()])
+
+
+async def test_no_view_claims_what_is_not_so_any_more(chromium: Browser, installation: Installation) -> None:
+    """Each view is open in a browser of its own while server, bankd and client are killed one by one."""
+    server = await asyncio.to_thread(installation.server, is_open=False)
+    bankd = await asyncio.to_thread(installation.bankd)
+    client = await asyncio.to_thread(installation.client)
+    token = await asyncio.to_thread(installation.token)
+    views: dict[str, Page] = {}
+    for path in CLAIMS:
+        context = await chromium.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
+        context.set_default_timeout(PATIENCE_MS)
+        views[path] = await context.new_page()
+        await views[path].goto(f"http://127.0.0.1:{installation.rest}/login?next={quote(path)}")
+        await views[path].get_by_label("Access token").fill(token)
+        await views[path].get_by_role("button", name="Log in").click()
+        await live(views[path])
+    order = views["/leases"]
+    await order.get_by_label("Card", exact=True).fill("B1:1")
+    await order.get_by_label("to", exact=True).fill("C7:0")
+    await order.get_by_role("button", name="Lend", exact=True).click()
+    await expect(views["/"].locator('[data-slot="C7:0"]')).to_have_attribute("data-state", "active")
+    await expect(views["/start"].locator("#said-client")).to_have_text("done: C7:0 is connected")
+    for name, program in (("client", client), ("bankd", bankd), ("server", server)):
+        program.send_signal(signal.SIGKILL)
+        await order.wait_for_timeout(_LOOK_MS)
+        for path, page in views.items():
+            if name not in CLAIMS[path]:
+                continue
+            selector, wanted = CLAIMS[path][name]
+            said = await claimed(page, selector)
+            assert wanted in said if wanted else said == "", (name, path, said)
+            in_force = page.locator("#head, #banks, #clients, #granted").filter(has_text="in force")
+            assert name == "server" or await in_force.count() == 0, (name, path)
+        for path, page in views.items() if name == "server" else ():
+            assert await page.locator("body").get_attribute("class") == "stale", path
+            assert "No word from the server since" in await page.locator("#broken").inner_text(), path
+    for page in views.values():
+        await page.context.close()
 
 
 async def test_server_that_hangs_is_noticed_by_its_silence(chromium: Browser, installation: Installation) -> None:

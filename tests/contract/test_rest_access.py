@@ -330,6 +330,8 @@ async def test_what_is_no_token_is_refused(service: ServerService, header: str) 
     async with rest_client(service, over_socket=False) as rest:
         answer = await rest.get(f"{V1}/banks", headers=[(b"Authorization", header.encode())])
         assert answer.status_code == 401
+        # The tools of both names show this hint, so it names both.
+        assert "remsim ctl and remsim-apitool take it from REMSIM_TOKEN" in answer.json()["error"]["hint"]
 
 
 @pytest.mark.parametrize(("rest", "is_told"), [("127.0.0.1:0", False), ("0.0.0.0:0", True)])

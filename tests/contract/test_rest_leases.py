@@ -14,10 +14,11 @@ from remsim.cli.main import main
 from remsim.config import ServerConfig
 from remsim.core.limits import LimitName
 from remsim.rest import AsyncRest, Rest, RestApiError, leases
+from remsim.server import lease_tokens
 from remsim.server.core import lending
 from remsim.server.core.tokens import Scope, TokenRole
 from remsim.server.service import ServerService
-from remsim.server.store.tokens import create_token
+from remsim.server.store.tokens import create_token, list_tokens, revoke_token
 from remsim.wire.messages.rspro import (
     ConfigClientBankReq,
     ConfigClientBankRes,
@@ -231,12 +232,58 @@ async def test_what_cannot_be_lent_is_said(admin: httpx2.AsyncClient, body: dict
     assert (await admin.get(f"{V2}/leases")).json()["items"] == []
 
 
+async def revoke(state: Path, name: str, *, keeps_leases: bool) -> None:
+    config = ServerConfig(state_dir=state)
+    (record,) = [each for each in await asyncio.to_thread(list_tokens, config) if each.name == name]
+    await asyncio.to_thread(revoke_token, config, record.token_id, keeps_leases=keeps_leases)
+
+
+@pytest.mark.parametrize("keeps_leases", [False, True])
+async def test_leases_end_with_their_token_unless_they_are_kept(
+    service: ServerService, admin: httpx2.AsyncClient, tmp_path: Path, *, keeps_leases: bool
+) -> None:
+    runtime = service.runtime
+    assert runtime is not None
+    async with AsyncExitStack() as stack:
+        program = await caller(stack, service, tmp_path, TokenRole.OPERATOR)
+        for client in ("C1:0", "C2:0"):
+            assert (await program.post(f"{V2}/leases", json=wants(client))).status_code == 201
+        assert (await program.post(f"{V2}/leases?timeout=1ms", json=wants("C3:0", wait="1h"))).status_code == 202
+        assert (await admin.post(f"{V2}/leases?timeout=1ms", json=wants("C4:0", wait="1h"))).status_code == 202
+        await lease_tokens.end_lapsed(runtime)
+        await revoke(tmp_path, "operator", keeps_leases=keeps_leases)
+        await lease_tokens.end_lapsed(runtime)
+        await runtime.store.written()
+        ended = {item["id"]: item["ended"] for item in (await admin.get(f"{V2}/leases?state=ended")).json()["items"]}
+        if keeps_leases:
+            assert ended == {}
+            return
+        assert ended == {1: "revoked", 2: "revoked", 3: "revoked"}
+        assert (await admin.get(f"{V2}/leases/4?wait=granted&timeout=20s")).json()["mapping"]["bank"] == "B1:0"
+        events = (await admin.get(f"{V2}/events")).json()["items"]
+        assert [item["client_slot"] for item in events if item["kind"] == "lease_revoked"] == ["C1:0", "C2:0", "C3:0"]
+
+
+async def test_the_token_of_a_lease_is_known_after_a_restart(tmp_path: Path) -> None:
+    async with running_server(tmp_path, rest_open=False) as service, AsyncExitStack() as stack:
+        program = await caller(stack, service, tmp_path, TokenRole.OPERATOR)
+        order = {"pool": "B1:0", "client": "C1:0", "for": "2h"}
+        assert (await program.post(f"{V2}/leases", json=order)).status_code == 201
+    await revoke(tmp_path, "operator", keeps_leases=False)
+    # The server looks at its start, too.
+    async with running_server(tmp_path) as service, rest_client(service, over_socket=False) as rest:
+        runtime = service.runtime
+        assert runtime is not None
+        assert await runtime.changes.until(lambda: not runtime.leases.live() or None, 20)
+        assert (await rest.get(f"{V2}/leases/1")).json()["ended"] == "revoked"
+
+
 @reaches(LimitName.LEASES)
 async def test_there_are_no_more_than_the_limit(admin: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lending, "MAX_LEASES", 1)
     assert (await admin.post(f"{V2}/leases", json=wants("C1:0"))).status_code == 201
     answer = await admin.post(f"{V2}/leases", json=wants("C2:0"))
-    assert (answer.status_code, answer.json()["code"]) == (409, "too_many")
+    assert (answer.status_code, answer.json()["code"], answer.json()["limit"]) == (409, "too_many", "leases")
 
 
 async def test_leases_are_there_after_a_restart(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ COMMANDS = [
     *(bytes.fromhex("80140000088103012300") + PIN[:3], bytes.fromhex("80c200000ad108") + PIN),
 ]
 LABEL = "bobs-own-phone"
+REASON = "bob has dropped it"
 
 
 def modem(emulator: DrivenEmulator) -> ScriptPlayer:
@@ -69,6 +70,7 @@ async def test_nothing_secret_or_personal_is_in_traces_and_bundles(tmp_path: Pat
                             break
                 while raw.count(b"\x02\x04\x04\x00") < len(COMMANDS) - 3:
                     raw += await anext(pieces)
+            await rest.do(calls.lock_slot("B1:0", REASON))
             bundles = [unpacked(await rest.bundle(slot)) for slot in ("B1:0", "C7:0")]
             target = tmp_path / "one.tar.gz"
             words = ["ctl", "--rest", url, "bundle", "B1:0", "--to", str(target)]
@@ -91,6 +93,7 @@ async def test_nothing_secret_or_personal_is_in_traces_and_bundles(tmp_path: Pat
         assert ICCID[:6] not in whole
         assert ICCID[-4:] not in re.sub(r"[0-9]+\.[0-9]+", "", whole)
         assert LABEL not in whole
+        assert REASON not in whole
         assert not re.search(rf"\b{re.escape(socket.gethostname())}\b", whole), number
         assert str(tmp_path) not in whole
         lines = [json.loads(line) for line in files["trace.jsonl"].splitlines()]

@@ -3,6 +3,8 @@
 
 import signal
 
+import httpx2
+
 from remsim.core.ids import BankSlot
 from remsim.demo.stage import CARDS, Stage
 from tests.doubles.programs import Program, remsim
@@ -18,6 +20,23 @@ def test_demo_once_plays_the_whole_start_and_ends_with_success() -> None:
 def test_demo_ends_when_asked_to() -> None:
     with Program(remsim("demo")) as demo:
         demo.wait_for_stdout(r"mapped: C1:0 to B1:3")
+        demo.stop(signal.SIGINT)
+        assert demo.status == 0
+
+
+def test_the_link_that_the_demo_prints_logs_in_to_its_page_once() -> None:
+    with Program(remsim("demo")) as demo:
+        address, secret = demo.wait_for_stdout(r"page:   (http://127\.0\.0\.1:\d+)/login#(\S+)").groups()
+        # The bank is there before the link is good for anything else than a start page.
+        demo.wait_for_stdout(r"mapped: C1:0 to B1:3")
+        for expected in (303, 401):
+            with httpx2.Client(base_url=address, trust_env=False) as browser:
+                answer = browser.post("/login", data={"link": secret})
+                assert answer.status_code == expected, answer.text
+                if expected == 303:
+                    overview = browser.get(answer.headers["location"])
+                    assert overview.status_code == 200
+                    assert "B1:3" in overview.text
         demo.stop(signal.SIGINT)
         assert demo.status == 0
 

@@ -65,9 +65,10 @@ async def test_card_is_used_in_each_version(tmp_path: Path, version: str, split:
                 await reader.transmit(READ)
 
 
+@pytest.mark.parametrize("split", ["0", "1"])
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_faults_become_errors_with_their_codes_and_heal(tmp_path: Path, version: str) -> None:
-    with null_pcscd(tmp_path, env={"VERSION": version, "READERS": "1"}) as pcscd:
+async def test_faults_become_errors_with_their_codes_and_heal(tmp_path: Path, version: str, split: str) -> None:
+    with null_pcscd(tmp_path, env={"VERSION": version, "READERS": "1", "SPLIT": split}) as pcscd:
         async with started(pcscd.socket) as source:
             watched = Watched()
             source.watch(watched)
@@ -78,6 +79,14 @@ async def test_faults_become_errors_with_their_codes_and_heal(tmp_path: Path, ve
                 await reader.transmit(READ)
             assert failed.value.code == 0x80100016
             pcscd.mend("fail", 0)
+            pcscd.fault("mute", 0)
+            answers: list[object] = []
+            reader.submit(READ, answers.append)
+            # By the time that pcscd has answered a later request, it has seen the command.
+            assert await protocol_of(pcscd.socket) == version
+            assert answers == []
+            pcscd.mend("mute", 0)
+            await until(lambda: answers == [b"\x00\x00\x90\x00"])
             pcscd.fault("absent", 0)
             await until(lambda: watched.latest.get(name(0)) is Presence.ABSENT)
             with pytest.raises(CardAbsentError):

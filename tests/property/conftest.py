@@ -10,5 +10,5 @@ TIMEOUT_S = 600
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Set the time of every test below this folder that has none of its own."""
     for item in items:
-        if item.path.parent.name == "property" and item.get_closest_marker("timeout") is None:
+        if item.nodeid.startswith("tests/property/") and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TIMEOUT_S))

@@ -144,7 +144,7 @@ def plan(life: Life, clock: Clock, client: ClientSlot, duration_s: float, *, wai
         POOL,
         client,
         banks=None,
-        who="test",
+        by=BY,
         priority=0,
         duration_s=duration_s,
         wait_s=wait_s,

@@ -129,10 +129,11 @@ _RULES_OF: Final = {
     path: [Rule(way, Action.BLOCK, files=(parse_path(way),)) for way in _ways_to_say(node, 10)]
     for path, node in _NODES.items()
 }
+_SAID: Final = {path: frozenset(_ways_to_say(node, *range(2, 32, 2))) for path, node in _NODES.items()}
 #: "Every file but these" for files of whose names many are ends of others'.
 _EXCEPT: Final = [
     (
-        frozenset(path for path, node in _NODES.items() if way in _ways_to_say(node, *range(2, 32, 2))),
+        frozenset(path for path, said in _SAID.items() if way in said),
         Rule(way, Action.BLOCK, not_files=(parse_path(way),)),
     )
     for way in (

@@ -124,7 +124,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "rest": (
         ("models", "errors"),
         ("calls", "stream", "traces"),
-        ("authority", "client", "captures", "leases", "warnings", "webhooks"),
+        ("authority", "client", "captures", "leases", "trace_lines", "warnings", "webhooks"),
     ),
     "readers": (
         ("errors",),
@@ -173,12 +173,12 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "server": (
         ("core.*", "changes"),
         ("core.coordinator", "store.schema"),
-        ("store.*", "authority.monitor", "health_query"),
+        ("store.*", "authority.monitor", "health_query", "waiting_query"),
         ("authority.*", "api.limits", "api.v1.shapes", "query"),
         ("limits", "api.connection", "lease_query"),
         ("metrics", "api.listener"),
         ("runtime",),
-        ("rules", "lookout", "webhooks", "page.assets", "bundle"),
+        ("rules", "lookout", "lease_tokens", "webhooks", "page.assets", "bundle"),
         ("api.*",),
         ("page.*",),
         ("service",),
@@ -190,7 +190,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("server",),
     ),
     "demo": (("scene",), ("board", "stage"), ("show",)),
-    "top": (("overview",), ("follow",), ("screen",)),
+    "top": (("overview",), ("follow", "slot_trace"), ("screen",)),
     "cli": (
         ("options", "rest", "completion"),
         ("main", "tables", "examination", "session", "tracing"),
@@ -223,7 +223,10 @@ _INSIDE_THE_SERVER = ("remsim.server.core", "remsim.server.store")
 VALUES_FOR_REST = {
     *(f"remsim.server.core.actions.{name}" for name in ("REFUSED", "Actor", "Entry", "StoredDelivery", "StoredLock")),
     *(f"remsim.server.core.webhooks.{name}" for name in ("WebhookError", "WebhookQueue")),
-    *(f"remsim.server.core.card_choice.{name}" for name in ("CardChoice", "CardChoiceError", "CardChoiceKind")),
+    *(
+        f"remsim.server.core.card_choice.{name}"
+        for name in ("AMBIGUITY_HINT", "CardChoice", "CardChoiceError", "CardChoiceKind", "ambiguity")
+    ),
     *(f"remsim.server.core.fleet.{name}" for name in ("FleetError", "FleetPlan", "plan_fleet")),
     "remsim.server.core.health_board.HealthStanding",
     *(f"remsim.server.core.event_feed.{name}" for name in ("EventFeed", "FeedEvent", "is_visible")),

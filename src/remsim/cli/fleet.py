@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from remsim.rest import Rest
-    from remsim.rest.models import BankSlotModel, CardModel, ChangeModel, EventModel
+    from remsim.rest.models import BankSlotModel, CardModel, ChangeModel, EventModel, MappingModel
 
 #: How long to wait until a stream that broke is opened again.
 _RETRY_S: Final = 2.0
@@ -118,13 +118,35 @@ def wait(client_slot: str, /, *, goal: Goal = "operational", timeout: Timeout = 
     is_reached = found.operational if goal == "operational" else found.state.state == "active"
     missing = "; ".join(escape(each) for each in found.missing)
     if not is_reached and not session.is_json:
-        raise RemsimError(
-            f"{found.client} has {found.bank} ({found.state.state}), but {missing}", hint="see remsim ctl mappings"
-        )
-    text = f"{found.client} has {found.bank}: {found.state.state}"
+        raise RemsimError(f"{_has(found)} ({found.state.state}), but {missing}", hint="see remsim ctl mappings")
+    text = f"{_has(found)}: {found.state.state}"
     said = f"{text}; {missing}" if missing else text
     session.show(found.model_dump(mode="json", exclude_none=True), lambda: print(said))
     return 0 if is_reached else 1
+
+
+def _has(found: "MappingModel") -> str:
+    return f"{found.client} has {found.bank or 'no slot'}"
+
+
+def waiting(session: CtlSession, which: str | None) -> list[str]:
+    """One line per mapping that waits for the card that it follows, of all or of a client (C7) or client slot (C7:0).
+
+    None of a server that knows no v2.
+    """
+    from remsim.rest import RestApiError, calls
+
+    try:
+        with session.rest.v2() as rest:
+            found = list(rest.items(calls.list_mappings(state="waiting")))
+    except RestApiError:
+        return []
+    wanted = None if which is None else which.upper()
+    return [
+        f"{each.client} waits: {'; '.join(escape(text) for text in each.missing)}"
+        for each in found
+        if wanted is None or each.client == wanted or each.client.startswith(f"{wanted}:")
+    ]
 
 
 def apply(

@@ -165,6 +165,7 @@ _END_TEXTS: Final = {
     "released": "it was released",
     "unmapped": "its mapping was deleted",
     "timed_out": "no card was free in time",
+    "revoked": "its token is not good any more",
 }
 
 
@@ -183,6 +184,6 @@ def _line(found: "LeaseModel") -> str:
 
 def _row(found: "LeaseModel") -> list[str]:
     until = found.ended_at or found.expires_at or found.waits_until or ""
-    bank = "" if found.mapping is None else found.mapping.bank
+    bank = "" if found.mapping is None else found.mapping.bank or ""
     why = _END_TEXTS[found.ended] if found.ended is not None else "; ".join(found.missing)
     return [str(found.id), found.pool, found.client, found.state.state, bank, until, why]

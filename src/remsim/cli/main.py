@@ -92,6 +92,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
 def own_words() -> list[str]:
     """Return the words behind the program's name, of a process that has just started for them."""
     gc.set_threshold(*_START_GC_THRESHOLDS)
+    # pydantic would look for plug-ins of its own in all packages that are installed here. None has a part in this.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     return sys.argv[1:]
 
 
@@ -153,7 +155,7 @@ def _print(text: str) -> int:
 
 def _run(command: str, words: Sequence[str]) -> int:
     """Let the command's parser judge the words and call what they mean. Raises UsageError, and what that raises."""
-    from cyclopts import App, CycloptsError
+    from cyclopts import App, CycloptsError, UnusedCliTokensError
 
     app = importlib.import_module(f"remsim.cli.{command}").app
     if not isinstance(app, App):
@@ -163,8 +165,18 @@ def _run(command: str, words: Sequence[str]) -> int:
     except CycloptsError as error:
         chain = [word for word in (command, *(error.command_chain or ())) if word not in ("remsim", "")]
         hint = f"see {' '.join(['remsim', *dict.fromkeys(chain)])} --help"
-        raise CommandLineError(" ".join(str(error).split()).rstrip("., "), hint=hint) from None
+        left = error.unused_tokens if isinstance(error, UnusedCliTokensError) else ()
+        text = f"unexpected: {' '.join(left)}" if left else _in_one_line(str(error))
+        raise CommandLineError(text, hint=hint) from None
     return result if isinstance(result, int) else 0
+
+
+def _in_one_line(text: str) -> str:
+    text = " ".join(text.split())
+    if text.endswith("..."):
+        # The first few of many commands would read as all there are; the help lists them.
+        text = text.partition(" Available commands:")[0]
+    return text.rstrip("., ")
 
 
 def _asks_for_json(words: Sequence[str]) -> bool:

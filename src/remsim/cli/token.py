@@ -125,14 +125,23 @@ def revoke(
     token_id: str,
     /,
     *,
+    keep_leases: Flag = None,
     state: _State = None,
     database: _Database = None,
     common: CommonOptions = NO_COMMON_OPTIONS,
 ) -> int:
-    """Revoke the token with this ID; the server refuses it from its next request on."""
+    """Revoke the token with this ID; the server refuses it from its next request on, and ends its leases.
+
+    Parameters
+    ----------
+    token_id: str
+        As remsim token list shows it.
+    keep_leases: bool
+        Let the leases that were taken by it go on until their time is over.
+    """
     from remsim.server.store.tokens import revoke_token
 
-    record = revoke_token(_config(common, state, database), token_id)
+    record = revoke_token(_config(common, state, database), token_id, keeps_leases=bool(keep_leases))
     print(f"revoked {record.token_id} of {record.name}")
     return 0
 

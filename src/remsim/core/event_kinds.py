@@ -32,6 +32,7 @@ KINDS: Final[Mapping[str, str]] = {
     "lease_expired": "the time of a lease is over; its mapping is deleted",
     "lease_released": "a card was given back, a request withdrawn, or the mapping of a lease deleted",
     "lease_timed_out": "no card was free for as long as a lease was to wait",
+    "lease_revoked": "the token of a lease is not good any more, or not for it; a lease that had a card has none now",
     "client_sent_to_bankd": "a client was told where its card is",
     "client_told_no_bankd": "a client was told that it has no card",
     "client_did_not_obey": "a client did not take what it was told",

@@ -2,12 +2,13 @@
 """What the demonstration shows, as plain values: filled in by the stage, drawn by the board."""
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from remsim.card.instructions import command_name, describe_command
 from remsim.card.status import describe_sw
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
 from remsim.emulators.script.player import percentile
 
 #: Commands that stay visible.
@@ -78,7 +79,7 @@ class Scene:
         self.surprises += not is_expected
         sw = int.from_bytes(response[-2:], "big")
         size = len(response) - 2
-        answer = f"{sw:04X} {describe_sw(sw)}" + (f", {size} bytes" if size else "")
+        answer = f"{sw:04X} {describe_sw(sw)}" + (f", {size} byte{'' if size == 1 else 's'}" if size else "")
         shown = ShownCommand(self.played, describe_command(tpdu), answer, is_expected, duration_s)
         self.last.append(shown)
         self.kinds.setdefault(command_name(tpdu[0], tpdu[1]), KindTiming()).durations_s.append(duration_s)

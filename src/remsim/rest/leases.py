@@ -64,9 +64,10 @@ class LeaseModel(V2Model):
     granted_at: Time | None = None
     expires_at: Time | None = None
     ended_at: Time | None = None
-    ended: Literal["expired", "released", "unmapped", "timed_out"] | None = Field(
+    ended: Literal["expired", "released", "unmapped", "timed_out", "revoked"] | None = Field(
         None,
-        description="its time is over; it was given back or withdrawn; its mapping was deleted; no card was free",
+        description="its time is over; it was given back or withdrawn; its mapping was deleted; no card was free; the "
+        "token that took it is not good any more",
     )
     operational: bool = Field(description="it has a card, and nothing is missing, as far as the server knows")
     missing: list[str] = Field(description="in words, what stands between the modem and a card")

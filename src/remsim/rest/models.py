@@ -31,13 +31,14 @@ ShortIccid = Annotated[str, Field(description="shortened, unless revealed", exam
 class V2Model(BaseModel):
     """Base of all answers. A newer server may have more to say: members that are not known are passed over."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
+    # A program uses some of the models, and not at its start: each is built when it is first used.
+    model_config = ConfigDict(extra="ignore", strict=True, defer_build=True)
 
 
 class V2Order(BaseModel):
     """Base of all bodies of requests: members that it does not have are an error."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
 class Observed(V2Model):
@@ -64,17 +65,18 @@ class PresenceObserved(Observed):
 class MappingObserved(Observed):
     """How far a mapping has come at its bankd.
 
-    stored: the bankd does not know it yet; sent: it has not answered; active: it has it; refused: it does not want it.
+    stored: the bankd does not know it yet; sent: it has not answered; active: it has it; refused: it does not want it;
+    waiting: it follows a card that is in no slot which it can have.
     """
 
-    state: Literal["stored", "sent", "active", "refused"]
+    state: Literal["stored", "sent", "active", "refused", "waiting"]
 
 
 class MappingModel(V2Model):
     """A client slot uses a card."""
 
     client: ClientSlotText
-    bank: BankSlotText
+    bank: BankSlotText | None = Field(None, description="absent: it waits for the card that it follows")
     state: MappingObserved
     operational: bool = Field(
         description="nothing is missing, as far as the server knows: the bankd has the mapping and reports no missing "
@@ -245,8 +247,7 @@ class BankModel(V2Model):
 class LockModel(V2Model):
     """A bank slot that gets no new mapping and no lease; what it has goes on."""
 
-    reason: str
-    who: str = Field(description="the token that locked it")
+    reason: str = Field(description="who locked it is in the audit log")
     since: Time
     age_s: float = Field(ge=0)
 

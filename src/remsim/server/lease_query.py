@@ -9,12 +9,13 @@ from remsim.server.core.leases import Lease, LeaseState, LeaseTable
 from remsim.server.core.lending import shown_pool
 from remsim.server.query import MappingInfo, ServerQuery
 
-LeaseEndText = Literal["expired", "released", "unmapped", "timed_out"]
+LeaseEndText = Literal["expired", "released", "unmapped", "timed_out", "revoked"]
 _LEASE_ENDS: Final[dict[LeaseEnd, LeaseEndText]] = {
     LeaseEnd.EXPIRED: "expired",
     LeaseEnd.RELEASED: "released",
     LeaseEnd.UNMAPPED: "unmapped",
     LeaseEnd.TIMED_OUT: "timed_out",
+    LeaseEnd.REVOKED: "revoked",
 }
 
 

@@ -278,7 +278,8 @@ class ServerRuntime:
         decision = self.coordinator.plan_change(found, created, labels, follows, unparked=waiting)
         if decision is None:
             return
-        gone = [f"-{_pair(mapping.bank, mapping.client)}" for mapping in (*found, *waiting)]
+        leaving: list[Mapping | ParkedMapping] = [*found, *waiting]
+        gone = [f"-{_pair(each.bank, each.client)}" for each in leaving]
         new = [f"+{_pair(bank, client)}" for bank, client in created]
         named = [
             f"{shown_subject(subject)}: {' '.join(names) or 'no labels'}" for subject, names in (labels or {}).items()
@@ -417,7 +418,7 @@ class ServerRuntime:
             pool,
             client,
             banks=banks,
-            who=by.who,
+            by=by,
             priority=priority,
             duration_s=duration_s,
             wait_s=wait_s,
@@ -446,6 +447,10 @@ class ServerRuntime:
         """
         decision = self.coordinator.lending.plan_release(number)
         await self._store(decision, Entry(by, "lease.release", f"lease {number}"))
+
+    def revoke_leases(self, reasons: dict[int, str]) -> None:
+        """End leases, for these reasons, by their numbers."""
+        self._executor.run(self.coordinator.lending.revoke(reasons))
 
     def _may_use(self, bank: BankSlot, client: ClientSlot) -> bool:
         return self._policy.decide(client, bank, self.coordinator.inventory.number(bank)).is_allowed

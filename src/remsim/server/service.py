@@ -9,8 +9,6 @@ from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
-
 from remsim.causes import cause_of
 from remsim.config import HostPort, ServerConfig
 from remsim.core.errors import StartError
@@ -29,10 +27,12 @@ from remsim.pki.credentials import Credentials
 from remsim.server.api.app import build_app
 from remsim.server.api.auth import check_open_address, is_loopback
 from remsim.server.api.listener import RestListener
+from remsim.server.api.resource import RestApplication
 from remsim.server.authority.audit import FOLLOWED, CertificateAudit
 from remsim.server.core.actions import StoredState
 from remsim.server.core.coordinator import Coordinator, ServerSettings
 from remsim.server.core.webhooks import Webhooks
+from remsim.server.lease_tokens import watch_lease_tokens
 from remsim.server.lookout import CertificateEnd, Lookout, Outside
 from remsim.server.metrics import ServerMetrics
 from remsim.server.page.overview_routes import mount as mount_page
@@ -68,7 +68,7 @@ class ServerService:
         self.rest_address = config.rest_address(is_protected=False)
         self.plaintext_address = config.listen_plaintext
         #: The REST application, and what it and the links work on, once started.
-        self.app: FastAPI | None = None
+        self.app: RestApplication | None = None
         self.runtime: ServerRuntime | None = None
         self.certificates: CertificateManager | None = None
         self._engines = EngineFactory.of(config, own_identity(config, ComponentType.REMSIM_SERVER))
@@ -217,6 +217,7 @@ class ServerService:
 
             looking = watch_authority(authority, log=self._log, on_looked=partial(self._follow, runtime, authority))
             tasks.vital(looking, name="authority")
+        tasks.vital(watch_lease_tokens(runtime), name="lease-tokens")
         tasks.vital(Lookout(runtime, self._outside(security, authority)).run(), name="lookout")
 
     def _follow(self, runtime: ServerRuntime, authority: "AuthorityMonitor") -> None:

@@ -44,6 +44,11 @@ class ParkedInfo:
         return self._parked.iccid
 
     @property
+    def created_at(self) -> float:
+        """When the mapping was made."""
+        return self._parked.created_at
+
+    @property
     def since(self) -> float:
         """Since when it waits."""
         return self._parked.since

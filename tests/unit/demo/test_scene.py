@@ -3,6 +3,7 @@
 
 import re
 
+import pytest
 from rich.console import Console
 
 from remsim.core.ids import BankSlot, ClientSlot
@@ -38,6 +39,13 @@ def test_scene_shows_command_answer_and_duration() -> None:
     assert "123 µs" in shown
     assert "C1:0 ⇄" in shown
     assert "1 of 151" in shown
+
+
+@pytest.mark.parametrize(("response", "shown"), [("019000", "9000 ok, 1 byte"), ("01029000", "9000 ok, 2 bytes")])
+def test_one_byte_is_no_plural(response: str, shown: str) -> None:
+    scene = scene_in_service()
+    scene.add_command(bytes.fromhex("00b0000001"), bytes.fromhex(response), 0.001, is_expected=True)
+    assert scene.last[-1].answer == shown
 
 
 def test_scene_counts_answers_that_are_not_as_recorded() -> None:

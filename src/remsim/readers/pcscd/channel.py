@@ -9,6 +9,7 @@ so that pcscd lets go of card and context when its driver returns; that it has, 
 """
 
 import asyncio
+import contextlib
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -21,8 +22,10 @@ from remsim.readers.pcsc_common import codes
 from remsim.readers.pcscd.client import PcscdClient, Reply, VersionReply, WaitEnded
 from remsim.readers.pcscd.protocol import MAJOR, MINORS
 
-#: A response and what is before it; a table arrives in parts.
-_READ: Final = 4096
+#: A response and what is before it, in an object that Python's own allocator makes, not the C library's.
+_READ: Final = 448
+#: What is read behind it where that is not all: a table.
+_READ_MORE: Final = 1 << 16
 #: pcscd's queue of connections is full: it is tried again so soon.
 _TRY_AGAIN_S: Final = 0.01
 #: Unsent bytes beyond this are more than our requests ever are at a time.
@@ -241,6 +244,10 @@ class PcscdChannel:
             return
         response = self.client.response_in(data)
         if response is None:
+            if len(data) == _READ:
+                # If it fails, the next call sees why.
+                with contextlib.suppress(OSError):
+                    data += end.recv(_READ_MORE)
             self._take(data)
             return
         answer = self._answers.popleft()

@@ -151,7 +151,8 @@ class AuthMiddleware:
         state = scope.setdefault("state", {})
         if grant is not None and (on_proven := state.get(ON_PROVEN)) is not None:
             on_proven()
-        state["grant"], state["actor"] = grant, Actor(who_has(grant), source_of(scope))
+        state["grant"] = grant
+        state["actor"] = Actor(who_has(grant), source_of(scope), "" if grant is None else grant.token_id)
         await self._app(scope, receive, send)
 
     async def _judge(self, scope: Scope) -> Grant | None:

@@ -186,7 +186,8 @@ class TokenJudge:
 
 def unauthorized(message: str) -> ApiError:
     """401."""
-    return ApiError(401, "unauthorized", message, "send Authorization: Bearer TOKEN; for remsim ctl set REMSIM_TOKEN")
+    hint = "send the header Authorization: Bearer TOKEN; remsim ctl and remsim-apitool take it from REMSIM_TOKEN"
+    return ApiError(401, "unauthorized", message, hint)
 
 
 def source_of(scope: Scope) -> str:

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the server's coordinator asks of the I/O around it, besides what concerns links: storing and reporting."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Final
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
+from remsim.core.values import dataclass
 from remsim.wire.link.actions import LinkAction
 from remsim.wire.messages.rspro import AdvertisedAddress
 
@@ -17,6 +18,8 @@ class Actor:
 
     who: str
     source: str
+    #: Of the token that it has; empty: it has none.
+    token_id: str = field(default="", compare=False)
 
 
 #: What the server does by itself, following its rules.
@@ -49,6 +52,7 @@ class LeaseEnd(StrEnum):
     RELEASED = "released"  # it was given back, or its request was withdrawn
     UNMAPPED = "unmapped"  # its mapping was deleted, by an operator or by the rules
     TIMED_OUT = "timed_out"  # no card was free for as long as it was to wait
+    REVOKED = "revoked"  # its token is not good any more, or not for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ class LeaseOrder:
     priority: int
     duration_s: float
     wait_s: float
+    #: Of the token by which it was asked for; empty: there was none.
+    token_id: str = ""
 
 
 # Decisions
@@ -139,13 +145,14 @@ class StoreLabels:
 class ParkedMapping:
     """A mapping that follows a card and has no slot now: it waits until the card is in a slot that it can have.
 
-    ``id`` is that of the mapping that it was, in ``bank``. ``since`` is in seconds since 1970-01-01 UTC.
+    ``id`` is that of the mapping that it was, in ``bank``. Times are seconds since 1970-01-01 UTC.
     """
 
     id: int
     bank: BankSlot
     client: ClientSlot
     iccid: str
+    created_at: float
     since: float = 0.0
 
 
@@ -208,6 +215,8 @@ class StoredWebhook:
     clients: frozenset[int] | None
     who: str
     created_at: float
+    #: Since when nothing is sent to it; None: it is not paused.
+    paused_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +258,7 @@ class StoreLock:
 
 @dataclass(frozen=True, slots=True)
 class StoreWebhook:
-    """Keep a new webhook."""
+    """Keep a webhook, new or as it is now."""
 
     hook: StoredWebhook
 

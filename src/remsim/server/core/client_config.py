@@ -13,12 +13,12 @@ A client that is absent when its mapping is deleted is told when it returns (a *
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Final
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
+from remsim.core.values import dataclass
 from remsim.server.core.actions import Action, NoteReleased
 from remsim.server.core.addresses import address_for_client
 from remsim.server.core.peers import Peer, PeerTable
@@ -44,8 +44,8 @@ def no_address(bank_id: int, *, kind: AddressKind, is_ipv6_only: bool) -> str:
     if is_ipv6_only:
         return f"bank {bank_id} has IPv6 addresses only, which this client is not given"
     if kind is AddressKind.TLS:
-        return f"bank {bank_id} has no TLS address, and this client has a certificate: enroll the bankd's host"
-    return f"bank {bank_id} has no plaintext address, and this client has no certificate: enroll the client's host"
+        return f"bank {bank_id} has no TLS address, and this client has a certificate: enrol the bankd's host"
+    return f"bank {bank_id} has no plaintext address, and this client has no certificate: enrol the client's host"
 
 
 #: rspro.md, 8.3: port 0 means "no bankd".

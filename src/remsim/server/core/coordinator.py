@@ -7,7 +7,6 @@ and reserves, and gives a decision to be stored; once that is committed, ``on_st
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.core.deadlines import Deadlines
@@ -15,6 +14,7 @@ from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts
 from remsim.core.log_event import LogEvent
+from remsim.core.values import dataclass
 from remsim.server.core.actions import (
     Action,
     Decision,
@@ -41,7 +41,7 @@ from remsim.server.core.admission import Admission
 from remsim.server.core.certificate_lists import CertificateLists, Revocations
 from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientIds
-from remsim.server.core.following import Following, freed_by, parked_by
+from remsim.server.core.following import Following, freed_by, parked_from
 from remsim.server.core.health_board import HealthBoard
 from remsim.server.core.health_reports import HealthReports
 from remsim.server.core.inventory import CardContents, Inventory
@@ -52,7 +52,6 @@ from remsim.server.core.log_events import (
     ignored,
     mapping_event,
     note_of,
-    parked_event,
     peer_event,
     places_of,
     program_event,
@@ -168,7 +167,10 @@ class Coordinator:
             plan_deletion=self.plan_deletion,
             now=now,
         )
-        self.following = Following(
+        self.following = self._following()
+
+    def _following(self) -> Following:
+        return Following(
             self.slotmap,
             self.inventory,
             self.peers,
@@ -282,9 +284,9 @@ class Coordinator:
     ) -> StoreChange | None:
         """Delete live mappings, create others, and change labels at once. None if nothing is left to do.
 
-        ``follows`` are the numbers of the cards that new mappings follow, by their bank slots; ``parked`` those of the
-        deleted ones that wait for their cards, ``unparked`` those that do so no more. All slots are reserved
-        until it is stored or has failed, or none is. Raises ConflictError and LabelError.
+        ``follows`` are the numbers of the cards that new mappings follow; ``parked`` those of the deleted that wait
+        for theirs, ``unparked`` those that do no more. All slots are reserved until it is stored or has failed, or none
+        is. Raises ConflictError and LabelError.
         """
         chosen, gone = list(ended), tuple(each.id for each in unparked)
         labelled = tuple(self.labels.plan(subject, names) for subject, names in (labels or {}).items())
@@ -303,14 +305,14 @@ class Coordinator:
             self.slotmap.release_parked(gone)
             raise
         deletion = self.plan_deletion(chosen)
-        if deletion is None and not created and not labelled and not gone:
+        if deletion is None and not (created or labelled or gone):
             return None
         # A new mapping goes out behind the removals of its bank; the reconciler asks the database again then.
         cards = follows or {}
         creations = tuple(
             StoreMapping(b, c, is_sent=False, iccid=self.inventory.number(b), follows=cards.get(b)) for b, c in created
         )
-        kept = tuple(ParkedMapping(each.id, each.bank, each.client, each.follows or "") for each in parked)
+        kept = tuple(parked_from(each) for each in parked)
         return StoreChange(deletion, creations, labelled, kept, gone)
 
     def plan_follow(self, mapping: Mapping, follows: str | None) -> StoreFollow:
@@ -359,8 +361,7 @@ class Coordinator:
         self, decision: Decision, now: float, *, mapping_ids: tuple[int, ...] = (), created_at: float = 0.0
     ) -> list[Action]:
         """A decision is committed. ``created_at`` is when, in seconds since 1970-01-01 UTC; new mappings have ids."""
-        freed = freed_by(decision, self.slotmap)
-        actions = self._carry_out(decision, now, mapping_ids, created_at)
+        freed, actions = freed_by(decision, self.slotmap), self._carry_out(decision, now, mapping_ids, created_at)
         if isinstance(decision, StoreSent | StoreDeliveries):
             return actions
         return [*actions, *self.following.on_stored(freed), *self.lending.serve(now)]
@@ -375,7 +376,7 @@ class Coordinator:
                 return [act for number in numbers for act in self._delete(number, decision.lease_end, now, created_at)]
             case StoreChange(deletion, creations, labelled):
                 actions = [] if deletion is None else self._carry_out(deletion, now, (), created_at)
-                actions += self._on_parked(decision, created_at)
+                actions += self.following.on_parked(decision, created_at)
                 for number, creation in zip(mapping_ids, creations, strict=True):
                     actions += self._create(number, creation, created_at, now)
                 return actions + [act for each in labelled for act in self._carry_out(each, now, (), created_at)]
@@ -419,15 +420,13 @@ class Coordinator:
                 self.slotmap.unreserve(decision.bank, decision.client)
                 return []
             case StoreDeletion():
-                for mapping in map(self.slotmap.get, decision.mappings):
-                    if mapping is not None:
-                        mapping.is_ending = False
+                for mapping in filter(None, map(self.slotmap.get, decision.mappings)):
+                    mapping.is_ending = False
                 return []
             case StoreChange(deletion, creations, unparked=gone):
                 self.slotmap.release_parked(gone)
-                actions = [] if deletion is None else self.on_store_failed(deletion)
-                actions += [action for each in creations for action in self.on_store_failed(each)]
-                return [*actions, *self.following.on_failed(decision)]
+                made: list[Decision] = [*creations] if deletion is None else [deletion, *creations]
+                return [it for each in made for it in self.on_store_failed(each)] + self.following.on_failed(decision)
             case StoreLabels() | StoreFollow() | StoreLock() | StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
                 return []
             case StoreLease():
@@ -473,14 +472,6 @@ class Coordinator:
         else:
             actions += self.configurator.refresh(mapping.client)
         return actions
-
-    def _on_parked(self, decision: StoreChange, wall: float) -> list[Action]:
-        for number in decision.unparked:
-            self.slotmap.unpark(number)
-        parked = parked_by(decision, wall)
-        for each in parked:
-            self.slotmap.park(each)
-        return [parked_event(each) for each in parked]
 
     # Messages
 

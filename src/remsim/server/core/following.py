@@ -8,6 +8,7 @@ client slot, and goes on when the card is found. A card that two slots tell of m
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from remsim.core.ids import BankSlot, ClientSlot
@@ -22,9 +23,11 @@ from remsim.server.core.actions import (
     ParkedMapping,
     StoreChange,
     StoreDeletion,
+    StoreLock,
 )
 from remsim.server.core.inventory import Inventory
 from remsim.server.core.leases import LeaseTable
+from remsim.server.core.log_events import parked_event
 from remsim.server.core.peers import PeerTable
 from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
 
@@ -94,6 +97,15 @@ class Following:
         """Something else has changed, such as the rules."""
         waiting = [parked.iccid for parked in self._slotmap.parked()]
         return self._look([*waiting, *(each.follows for each in self._slotmap if each.follows is not None)])
+
+    def on_parked(self, change: StoreChange, wall: float) -> list[Action]:
+        """A change is committed: some wait from now on, others do so no more."""
+        for number in change.unparked:
+            self._slotmap.unpark(number)
+        parked = [replace(each, since=wall) for each in change.parked]
+        for each in parked:
+            self._slotmap.park(each)
+        return [parked_event(each) for each in parked]
 
     # Orders
 
@@ -179,6 +191,8 @@ class Following:
         here = self._slotmap.by_bank_slot(places[0])
         if here is not None and (here.follows is None or here.is_ending):
             return f"{here.client} has that slot"
+        if self._slotmap.locks.of(places[0]) is not None:
+            return "that slot is locked"
         return "" if self._may_use(places[0], follower.client) else "the rules do not allow it"
 
     def _is_connected(self, slot: BankSlot) -> bool:
@@ -193,13 +207,15 @@ class Following:
         return self._inventory.number(slot) in (None, iccid)
 
 
-def parked_by(change: StoreChange, since: float) -> list[ParkedMapping]:
-    """Those that wait from now on, as they are to be kept."""
-    return [ParkedMapping(each.id, each.bank, each.client, each.iccid, since) for each in change.parked]
+def parked_from(mapping: Mapping) -> ParkedMapping:
+    """What a mapping that follows a card becomes when it is parked."""
+    return ParkedMapping(mapping.id, mapping.bank, mapping.client, mapping.follows or "", mapping.created_at)
 
 
 def freed_by(decision: Decision, slotmap: SlotMap) -> list[BankSlot]:
     """The slots that a decision frees; to be asked before it is carried out."""
+    if isinstance(decision, StoreLock):
+        return [decision.bank] if decision.reason is None else []
     deletion = decision.deletion if isinstance(decision, StoreChange) else decision
     if not isinstance(deletion, StoreDeletion):
         return []

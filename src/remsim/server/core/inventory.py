@@ -8,13 +8,14 @@ counts only where it was not reported gone. Another number replaces it.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from remsim.card.iccid import is_iccid
 from remsim.core.ids import BankSlot
 from remsim.core.log_event import LogEvent
 from remsim.core.text import escape
+from remsim.core.values import dataclass
 from remsim.redaction import shorten_iccid
 from remsim.server.core.actions import Action, AskPolicy, NoteCard
 from remsim.server.core.log_events import ignored
@@ -88,6 +89,11 @@ class Inventory:
         """Where a card with this number is, as bankds have told since they connected last, in order."""
         found = (slot for slot in self._places.get(iccid, ()) if self._cards(slot.bank_id)[slot.slot_nr].is_told)
         return sorted(slot for slot in found if self.number(slot) == iccid)
+
+    def twins(self) -> dict[str, list[BankSlot]]:
+        """Numbers that several slots have a card with, as far as bankds have told, and these slots."""
+        several = (iccid for iccid, slots in self._places.items() if len(slots) > 1)
+        return {iccid: places for iccid in several if len(places := self.places(iccid)) > 1}
 
     def heard_at(self, slot: BankSlot) -> float | None:
         """Since when ``last_number`` is known to be there, or gone; None: since an earlier run."""

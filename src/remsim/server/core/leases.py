@@ -42,6 +42,7 @@ class LeaseEvent(Event):
     EXPIRE = "its time is over"
     RELEASE = "released"
     UNMAP = "mapping deleted"
+    REVOKE = "token not good any more"
 
 
 LEASE_TRANSITIONS: Final[Transitions[LeaseState, LeaseEvent]] = Transitions(
@@ -50,10 +51,12 @@ LEASE_TRANSITIONS: Final[Transitions[LeaseState, LeaseEvent]] = Transitions(
         (LeaseState.WAITING, LeaseEvent.GRANT): LeaseState.GRANTED,
         (LeaseState.WAITING, LeaseEvent.WITHDRAW): LeaseState.ENDED,
         (LeaseState.WAITING, LeaseEvent.TIME_OUT): LeaseState.ENDED,
+        (LeaseState.WAITING, LeaseEvent.REVOKE): LeaseState.ENDED,
         (LeaseState.GRANTED, LeaseEvent.RENEW): LeaseState.GRANTED,
         (LeaseState.GRANTED, LeaseEvent.EXPIRE): LeaseState.ENDED,
         (LeaseState.GRANTED, LeaseEvent.RELEASE): LeaseState.ENDED,
         (LeaseState.GRANTED, LeaseEvent.UNMAP): LeaseState.ENDED,
+        (LeaseState.GRANTED, LeaseEvent.REVOKE): LeaseState.ENDED,
     },
 )
 
@@ -63,6 +66,8 @@ _ENDS: Final = {
     (LeaseState.GRANTED, LeaseEnd.EXPIRED): LeaseEvent.EXPIRE,
     (LeaseState.GRANTED, LeaseEnd.RELEASED): LeaseEvent.RELEASE,
     (LeaseState.GRANTED, LeaseEnd.UNMAPPED): LeaseEvent.UNMAP,
+    (LeaseState.WAITING, LeaseEnd.REVOKED): LeaseEvent.REVOKE,
+    (LeaseState.GRANTED, LeaseEnd.REVOKED): LeaseEvent.REVOKE,
 }
 
 

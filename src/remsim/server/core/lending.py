@@ -17,6 +17,7 @@ from remsim.core.log_event import LogEvent
 from remsim.server.core.actions import (
     SERVER,
     Action,
+    Actor,
     Audited,
     Entry,
     LeaseEnd,
@@ -57,6 +58,7 @@ _EVENTS: Final = {
     LeaseEnd.RELEASED: "lease_released",
     LeaseEnd.UNMAPPED: "lease_released",
     LeaseEnd.TIMED_OUT: "lease_timed_out",
+    LeaseEnd.REVOKED: "lease_revoked",
 }
 
 #: Makes the deletion of a mapping, None if it is being deleted already.
@@ -118,7 +120,7 @@ class Lending:
         client: ClientSlot,
         *,
         banks: frozenset[int] | None,
-        who: str,
+        by: Actor,
         priority: int,
         duration_s: float,
         wait_s: float,
@@ -137,7 +139,7 @@ class Lending:
         if len(self.table) >= MAX_LEASES:
             self._limits.reached(LimitName.LEASES)
             raise TooManyLeasesError(f"there are {MAX_LEASES} leases already", hint="release others first")
-        order = LeaseOrder(0, _text(pool), client, banks, who, priority, duration_s, wait_s)
+        order = LeaseOrder(0, _text(pool), client, banks, by.who, priority, duration_s, wait_s, by.token_id)
         found = self._choose(order, self._free(order.pool))
         if found is not None and self._is_wanted_before(found, order):
             found = None
@@ -170,6 +172,25 @@ class Lending:
         if deletion is None:
             raise ConflictError(f"lease {lease_id} is just being ended by another request", hint="look again")
         return deletion
+
+    def revoke(self, reasons: dict[int, str]) -> list[Action]:
+        """End leases, whether they wait or have a card, for these reasons, by their numbers. Others' decisions hold."""
+        actions: list[Action] = []
+        for number, reason in reasons.items():
+            lease = self.table.get(number)
+            if lease is None or lease.is_held:
+                continue
+            decision: StoreDeletion | StoreLeaseEnd | None
+            if lease.state is LeaseState.WAITING:
+                lease.is_held = True
+                decision = StoreLeaseEnd(number, LeaseEnd.REVOKED)
+            else:
+                decision = self._deletion(lease, LeaseEnd.REVOKED)
+            if decision is not None:
+                target = f"{lease.order.client}" if lease.bank is None else f"{lease.bank} {lease.order.client}"
+                entry = Entry(SERVER, "lease.revoke", target, detail=f"lease {number}: {reason}")
+                actions.append(Audited(decision, entry))
+        return actions
 
     def _present(self, lease_id: int) -> Lease:
         lease = self.table.get(lease_id)

@@ -179,9 +179,7 @@ class SlotMap:
             raise ConflictError(text, hint="delete that mapping first")
         holder = self._by_bank_slot.get(bank)
         if (lock := self.locks.of(bank)) is not None and (holder is None or holder.client != client):
-            raise ConflictError(
-                f"{bank} is locked: {lock.reason}", hint=f"see {lock.who}, or: remsim ctl unlock {bank}"
-            )
+            raise ConflictError(f"{bank} is locked: {lock.reason}", hint=f"unlock it: remsim ctl unlock {bank}")
         if (taken := self._by_bank_slot.get(bank)) is not None and taken.id not in leaving:
             raise ConflictError(f"{bank} is mapped to {taken.client} already", hint="delete that mapping first")
         if (taken := self._by_client_slot.get(client)) is not None and taken.id not in leaving:

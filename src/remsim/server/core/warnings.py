@@ -8,12 +8,13 @@ nothing if nothing changed. Times are seconds since 1970-01-01 UTC.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Literal
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.core.log_event import LogEvent
+from remsim.core.values import dataclass
 from remsim.server.core.tokens import Scope
 
 Severity = Literal["warning", "error"]
@@ -21,6 +22,7 @@ Severity = Literal["warning", "error"]
 #: The kinds, for people.
 WARNING_KINDS: Final[Mapping[str, str]] = {
     "bank-absent": "a bank with mappings is not connected",
+    "card-away": "a mapping waits for the card that it follows",
     "card-pulled": "a mapped slot has no card",
     "certificate": "a certificate ends within 14 days",
     "clock": "the server's clock has jumped, or is wrong",
@@ -32,6 +34,7 @@ WARNING_KINDS: Final[Mapping[str, str]] = {
     "pcscd": "pcscd or its driver is too old for what it is to do",
     "reader": "a reader is busy, or has failed several times",
     "slot-health": "what a bankd or client tells of a slot looks bad",
+    "twins": "two cards have one number",
 }
 #: More than one of each kind about each slot of a large installation is a flood.
 MAX_WARNINGS: Final = 16_384

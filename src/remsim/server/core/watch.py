@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from remsim.core.ids import ClientSlot
+from remsim.redaction import shorten_iccid
 from remsim.server.core.inventory import Inventory
 from remsim.server.core.known import KnownPeers, absence
 from remsim.server.core.peers import Peer, PeerTable
@@ -29,7 +30,18 @@ _MAX_ARRIVALS: Final = 16_384
 
 #: What ``Watch.look`` finds.
 KINDS: Final = frozenset(
-    {"bank-absent", "card-pulled", "identity", "mapping-not-operational", "mapping-refused", "reader"}
+    {
+        *(
+            "bank-absent",
+            "card-away",
+            "card-pulled",
+            "identity",
+            "mapping-not-operational",
+            "mapping-refused",
+            "reader",
+        ),
+        "twins",
+    }
 )
 
 Found = dict[tuple[str, str], Alert]
@@ -87,6 +99,7 @@ class Watch:
                 text = f"{absence(f'bank {bank_id}', self.known.bank(bank_id))}; {_mappings(count)} it"
                 _add(found, _alert("bank-absent", name, text, "is its bankd running, and does it reach the server?"))
         self._since = lacking
+        self._cards(found)
         self._readers(found)
         self._identities(found, now)
         return found
@@ -110,6 +123,17 @@ class Watch:
             _add(found, Alert(0, "card-pulled", str(bank), 0.0, text, hint, "warning", client))
             return True
         return bank.slot_nr in peer.readers
+
+    def _cards(self, found: Found) -> None:
+        for parked in self.slotmap.parked():
+            card = shorten_iccid(parked.iccid)
+            text = f"{parked.client} waits for the card {card}, which was in {parked.bank}; another card is there now"
+            hint = "put the card into any slot, or give the modem another one"
+            _add(found, Alert(0, "card-away", str(parked.client), 0.0, text, hint, "warning", parked.bank))
+        for iccid, (first, second, *_) in self.inventory.twins().items():
+            text = f"the cards in {first} and {second} have one number, {shorten_iccid(iccid)}"
+            hint = "is one of them a copy? mappings that follow this number stay where they are until one is gone"
+            _add(found, Alert(0, "twins", str(first), 0.0, text, hint, "warning", second))
 
     def _readers(self, found: Found) -> None:
         for peer in self.peers.banks():

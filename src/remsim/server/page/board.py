@@ -203,7 +203,8 @@ class OverviewBoard:
             is_dirty = dirt.everything or str(slot) in dirt.client_slots or slot.client_id in dirt.clients
             if is_dirty or name not in self.pieces:
                 model = self._views.client_slot(slot)
-                labels = () if model.mapping is None else self._query.labels(model.mapping.bank)
+                bank = None if model.mapping is None else model.mapping.bank
+                labels = () if bank is None else self._query.labels(bank)
                 s = states.of_client_slot(model)
                 self._put(name, row.render(slot=model, s=s, card_labels=labels, may=self._may_write))
                 if turn % _PORTION == 0:

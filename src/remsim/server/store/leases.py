@@ -47,6 +47,7 @@ def _lease(row: Row[tuple[object, ...]]) -> StoredLease:
         row.priority,
         row.duration_s,
         row.wait_s,
+        row.token_id or "",
     )
     return StoredLease(order, row.requested_at, row.mapping_id, row.granted_at, row.expires_at)
 
@@ -67,6 +68,7 @@ async def write_lease(connection: AsyncConnection, order: LeaseOrder, mapping_id
             priority=order.priority,
             duration_s=order.duration_s,
             wait_s=order.wait_s,
+            token_id=order.token_id or None,
             requested_at=wall,
             **granted,
         )

@@ -180,6 +180,8 @@ LEASES: Final = Table(
     # NULL: it waits, or has its card.
     Column("ended_at", Double),
     Column("ended_by", String(16)),
+    # Of the token by which it was asked for; NULL: there was none.
+    Column("token_id", String(12)),
     Index("ix_leases_live_client", "client_id", "client_slot_nr", unique=True, sqlite_where=_NOT_ENDED),
     Index("ix_leases_mapping_id", "mapping_id", unique=True),
     Index("ix_leases_ended_at", "ended_at"),
@@ -199,6 +201,8 @@ WEBHOOKS: Final = Table(
     Column("clients", Text),
     Column("who", String(128), nullable=False),
     Column("created_at", Double, nullable=False),
+    # NULL: it is not paused.
+    Column("paused_at", Double),
     sqlite_autoincrement=True,
 )
 
@@ -243,6 +247,8 @@ TOKENS: Final = Table(
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double),
     Column("revoked_at", Double),
+    # NULL: no.
+    Column("keeps_leases", Boolean),
 )
 
 #: Who changed or tried what; rows are only added, and dropped when they are as old as forgotten mappings.

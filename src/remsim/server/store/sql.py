@@ -153,7 +153,7 @@ def _mapping(row: Row[tuple[object, ...]]) -> StoredMapping:
 
 def _parked(row: Row[tuple[object, ...]]) -> ParkedMapping:
     mapping = _mapping(row)
-    return ParkedMapping(mapping.id, mapping.bank, mapping.client, mapping.follows or "", row.since)
+    return ParkedMapping(mapping.id, mapping.bank, mapping.client, mapping.follows or "", mapping.created_at, row.since)
 
 
 async def count_start(connection: AsyncConnection) -> None:

@@ -112,16 +112,21 @@ async def read_tokens(connection: AsyncConnection) -> list[StoredToken]:
     return [_record(row) for row in rows]
 
 
-def revoke_token(config: ServerConfig, which: str) -> StoredToken:
-    """Revoke the token with this ID. Raises UnknownTokenError, StartError."""
+def revoke_token(config: ServerConfig, which: str, *, keeps_leases: bool = False) -> StoredToken:
+    """Revoke the token with this ID. Raises UnknownTokenError, StartError.
+
+    ``keeps_leases``: those that it has taken go on.
+    """
 
     async def revoke(connection: AsyncConnection) -> StoredToken | None:
         record = await find_token(connection, which)
         if record is None or record.revoked_at is not None:
             return None
         now = time.time()
-        await connection.execute(update(TOKENS).where(TOKENS.c.token_id == which).values(revoked_at=now))
-        entry = audit.Entry(local_actor(), "token.revoke", f"{record.token_id} {record.name}")
+        values = {"revoked_at": now, "keeps_leases": keeps_leases}
+        await connection.execute(update(TOKENS).where(TOKENS.c.token_id == which).values(values))
+        detail = "its leases go on" if keeps_leases else ""
+        entry = audit.Entry(local_actor(), "token.revoke", f"{record.token_id} {record.name}", detail=detail)
         await audit.write_entries(connection, [entry], now)
         return record
 
@@ -203,6 +208,7 @@ def _values(record: StoredToken) -> dict[str, object]:
         "created_at": record.created_at,
         "expires_at": record.expires_at,
         "revoked_at": record.revoked_at,
+        "keeps_leases": record.keeps_leases,
     }
 
 
@@ -216,6 +222,7 @@ def _record(row: Row[tuple[object, ...]]) -> StoredToken:
         Scope(_split(row.banks), _split(row.clients)),
         row.expires_at,
         row.revoked_at,
+        bool(row.keeps_leases),
     )
 
 

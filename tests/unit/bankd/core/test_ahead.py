@@ -44,12 +44,12 @@ class _Card:
 
     def __init__(self) -> None:
         self.seen: list[bytes] = []
-        self.tell: Callable[[int, float], None] = lambda _slot_nr, _seconds: None
+        self.tell: Callable[[float], None] = lambda _seconds: None
         self.answers: dict[bytes, bytes] = {_ICCID: b"\x61\x05", _FETCH: b"\x62\x03\x82\x01\x00\x90\x00"}
 
     def submit(self, tpdu: bytes, /) -> bytes:
         self.seen.append(tpdu)
-        self.tell(0, 0.25)
+        self.tell(0.25)
         return self.answers.get(tpdu, b"\x90\x00")
 
 
@@ -83,7 +83,7 @@ class _World:
         bank.on_event(_SERVER, Received(rspro.ConnectBankRes(_THEM, ResultCode.OK), 1), 0.0)
         bank.on_event(_SERVER, Received(rspro.CreateMappingReq(_CLIENT, _BANK), 1), 0.0)
         self.attach(_LINK)
-        self.card.tell = bank.on_card_time
+        self.card.tell = bank.cards.positions[0].on_card_time
 
     def attach(self, link: LinkId) -> None:
         """The client comes over this link, and the card is opened for it."""

@@ -4,6 +4,7 @@
 import pytest
 
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.server.core.actions import StoreLock
 from remsim.server.core.slotmap import ConflictError
 from remsim.wire.link.actions import LinkId
 from remsim.wire.messages.extensions import CardInd
@@ -212,6 +213,17 @@ def test_a_slot_that_becomes_free_is_given_to_the_one_that_waits_for_its_card() 
     assert bank.log[-1].fields["reason"] == "C8:0 has that slot"
     bank.delete("B1:1")
     assert (bank.mapped(), bank.parked_clients()) == ({"C7:0": "B1:1"}, [])
+
+
+def test_a_locked_slot_is_given_when_it_is_unlocked() -> None:
+    bank = Bank(A=0)
+    bank.map_card("C7:0", "B1:0", follows="A")
+    bank.run([bank.coordinator.slotmap.locks.plan(BankSlot(1, 3), "worn", "alice")])
+    bank.put("C", 0)
+    bank.put("A", 3)
+    assert (bank.parked_clients(), bank.log[-1].fields["reason"]) == (["C7:0"], "that slot is locked")
+    bank.run([StoreLock(BankSlot(1, 3), None, "alice")])
+    assert bank.mapped() == {"C7:0": "B1:3"}
 
 
 def test_one_that_waits_goes_on_when_the_rules_allow_it() -> None:

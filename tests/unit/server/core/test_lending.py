@@ -5,7 +5,7 @@ import pytest
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.core import leases, lending
-from remsim.server.core.actions import LeaseEnd
+from remsim.server.core.actions import Actor, LeaseEnd
 from remsim.server.core.card_choice import CardChoice
 from remsim.server.core.leases import LeaseState, NoFreeCardError, TooManyLeasesError, UnknownLeaseError
 from remsim.server.core.slotmap import ConflictError
@@ -27,6 +27,7 @@ class Shop(ServerWorld):
             self.rows.labels[slot] = ("roaming",)
         self.start()
         self.link = self.bank(1)
+        self.token_id = ""
 
     def take(
         self,
@@ -42,7 +43,7 @@ class Shop(ServerWorld):
             CardChoice.parse(pool),
             ClientSlot.parse(client),
             banks=banks,
-            who="token",
+            by=Actor("token 1 program", "-", self.token_id),
             priority=priority,
             duration_s=for_s,
             wait_s=wait_s,
@@ -381,3 +382,31 @@ def test_those_that_ended_longest_ago_are_forgotten(monkeypatch: pytest.MonkeyPa
         numbers.append(shop.take("C1:0"))
         shop.release(numbers[-1])
     assert [lease.order.id for lease in shop.coordinator.lending.table.ended()] == numbers[1:]
+
+
+def test_leases_of_a_token_that_is_not_good_any_more_end_whether_they_wait_or_have_a_card() -> None:
+    shop = Shop(cards=1)
+    shop.token_id = "0123456789ab"
+    has, waits = shop.take("C7:0"), shop.take("C8:0", wait_s=1000.0)
+    shop.token_id = ""
+    next_one = shop.take("C9:0", wait_s=1000.0)
+    assert [shop.lease(number).order.token_id for number in (has, next_one)] == ["0123456789ab", ""]
+    shop.run(shop.coordinator.lending.revoke({waits: "its token was revoked", has: "its token was revoked", 99: "x"}))
+    assert [shop.lease(number).end for number in (has, waits)] == [LeaseEnd.REVOKED, LeaseEnd.REVOKED]
+    assert shop.card(next_one) == "B1:0"
+    assert shop.reported().count("lease_revoked") == 2
+    details = [(entry.action, entry.target, entry.detail) for entry in shop.entries if entry.action == "lease.revoke"]
+    assert details == [
+        ("lease.revoke", "C8:0", f"lease {waits}: its token was revoked"),
+        ("lease.revoke", "B1:0 C7:0", f"lease {has}: its token was revoked"),
+    ]
+
+
+def test_a_lease_about_which_a_decision_waits_is_not_revoked_at_the_same_time() -> None:
+    shop = Shop(cards=1)
+    number = shop.take("C7:0")
+    shop.is_store_slow = True
+    shop.release(number)
+    assert shop.coordinator.lending.revoke({number: "x"}) == []
+    shop.commit()
+    assert shop.lease(number).end is LeaseEnd.RELEASED

@@ -68,6 +68,22 @@ def test_a_mapping_that_is_refused() -> None:
     }
 
 
+def test_a_mapping_that_waits_for_its_card_and_cards_with_one_number() -> None:
+    world, link = world_with_a_mapping()
+    world.receive(link, CardInd(BankSlot(1, 3), ICCID))
+    world.run([world.coordinator.plan_follow(world.mapping("B1:3"), ICCID)])
+    world.receive(link, CardInd(BankSlot(1, 3), "8900101234567890026"))
+    text = "C7:0 waits for the card 890010…0018, which was in B1:3; another card is there now"
+    assert look(world) == {("card-away", "C7:0"): text}
+    for nr in (4, 5):
+        world.receive(link, CardInd(BankSlot(1, nr), ICCID))
+    twins = "the cards in B1:4 and B1:5 have one number, 890010…0018"
+    # It has gone to the first one, and stays there.
+    assert look(world) == {("twins", "B1:4"): twins}
+    world.receive(link, CardInd(BankSlot(1, 5), None))
+    assert look(world) == {}
+
+
 def test_a_card_that_is_pulled_while_it_is_mapped() -> None:
     world, link = world_with_a_mapping()
     pulled = {("card-pulled", "B1:3"): "there is no card in B1:3, which C7:0 uses"}

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A desired state as a whole: what differs, and then making it so, all or nothing."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.redaction import shorten_iccid
 from remsim.rest import models
 from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import V2, ApiError, bad_request
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
 from remsim.server.api.v2.answers import gives, problems, shown
 from remsim.server.api.v2.cards import may_see_subject, visible_labels
@@ -23,15 +25,9 @@ from remsim.server.core.labels import LabelError, parse_subject, shown_subject, 
 from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.query import ServerQuery
 
-router = APIRouter(prefix=V2, tags=["v2 apply"])
+router = Resource(prefix=V2, tags=["v2 apply"])
 
 _DryRun = Annotated[bool, Query(description="only say what differs")]
-_BODY: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": models.FleetOrder.model_json_schema()}},
-    }
-}
 
 #: Subjects and the labels that they are to have.
 _Labels = dict[str, tuple[str, ...]]
@@ -40,7 +36,7 @@ _Labels = dict[str, tuple[str, ...]]
 @router.post(
     "/apply",
     responses={**gives(models.ApplyModel), **problems(400, 404, 409, 413, 415, 422)},
-    openapi_extra=_BODY,
+    takes=models.FleetOrder,
 )
 async def apply(
     request: Request,
@@ -88,8 +84,11 @@ def _plan_mappings(query: ServerQuery, grant: Grant, wanted: dict[str, str]) -> 
     choices = {ClientSlot.parse(client): read_card(query, card) for client, card in wanted.items()}
     if len(choices) < len(wanted):
         raise bad_request("a client slot is named twice", "write each as C7:0")
+    waiting = {info.client: info for info in query.waiting.all(may_see)}
     for client in choices:
-        if client not in current and query.mapping_of_client(client) is not None:
+        if client in current or client in waiting:
+            continue
+        if query.mapping_of_client(client) is not None or query.waiting.of_client(client) is not None:
             text = f"{client} is mapped already, to something that the token is not for"
             raise ApiError(409, "conflict", text, "ask who may delete that mapping")
 
@@ -102,10 +101,21 @@ def _plan_mappings(query: ServerQuery, grant: Grant, wanted: dict[str, str]) -> 
             named = [slot for slot in named if query.lock(slot) is None or slot in mapped]
         return [slot for slot in named if grant.allows(TokenRole.OPERATOR, bank_id=slot.bank_id)]
 
+    # A mapping that waits for the very card that is wanted waits on.
+    kept = {
+        client
+        for client, info in waiting.items()
+        if (choice := choices.get(client)) is not None
+        and choice.kind is CardChoiceKind.ICCID
+        and choice.value == info.iccid
+        and not candidates(choice)
+    }
+    wants = {client: choice for client, choice in choices.items() if client not in kept}
     try:
-        return plan_fleet(choices, current, candidates, occupied)
+        plan = plan_fleet(wants, current, candidates, occupied)
     except FleetError as error:
         raise ApiError(409, "conflict", str(error), error.hint) from None
+    return FleetPlan((*plan.ended, *sorted(waiting.keys() - kept)), plan.created)
 
 
 def _plan_labels(query: ServerQuery, grant: Grant, wanted: dict[str, list[str]]) -> _Labels:
@@ -144,6 +154,8 @@ def _difference(query: ServerQuery, plan: FleetPlan, labels: _Labels) -> list[mo
     for client in sorted({*plan.ended, *created}):
         info = query.mapping_of_client(client)
         before = None if info is None else str(info.bank)
+        if (waiting := query.waiting.of_client(client)) is not None:
+            before = f"waits for iccid:{shorten_iccid(waiting.iccid)}"
         changes.append(
             models.ChangeModel(kind="mapping", subject=str(client), before=before, after=created.get(client))
         )

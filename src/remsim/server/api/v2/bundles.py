@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import Response
 
 from remsim import __version__
@@ -16,6 +16,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.metrics.instruments import Counter, Gauge
 from remsim.server.api.auth import TheGrant
 from remsim.server.api.errors import V2, not_found
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheRuntime, sight_of
 from remsim.server.api.v1.views import time_text
 from remsim.server.api.v2.answers import problems
@@ -27,7 +28,7 @@ from remsim.server.core.tokens import Grant
 from remsim.server.metrics import ServerMetrics
 from remsim.server.runtime import ServerRuntime
 
-router = APIRouter(prefix=V2, tags=["v2 bundles"])
+router = Resource(prefix=V2, tags=["v2 bundles"])
 
 TYPE: Final = "application/gzip"
 #: Events that are looked through, the newest, and told.
@@ -120,9 +121,12 @@ def _names(runtime: ServerRuntime) -> dict[str, set[str]]:
     seen_clients = [query.seen_client(slot) for slot in query.known_clients()]
     hosts = {each.note.name for each in (*seen, *seen_clients) if each is not None}
     labels = {name for names in query.all_labels().values() for name in names}
-    locks = query.locks()
-    told = {"reason": {lock.reason for lock in locks}, "token": {lock.who for lock in locks}}
-    return told | {"label": labels, "host": hosts | {socket.gethostname(), socket.gethostname().partition(".")[0]}}
+    reasons = {lock.reason for lock in query.locks()}
+    return {
+        "reason": reasons,
+        "label": labels,
+        "host": hosts | {socket.gethostname(), socket.gethostname().partition(".")[0]},
+    }
 
 
 def _slots(runtime: ServerRuntime, grant: Grant, slot: BankSlot | ClientSlot) -> list[object]:

@@ -4,7 +4,7 @@
 from functools import partial
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 from pydantic import WithJsonSchema
 
@@ -12,6 +12,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.rest import models
 from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import V2, ApiError, not_found
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
 from remsim.server.api.v2.answers import gives, page, problems, shown
 from remsim.server.api.v2.choosing import check_unambiguous, places_for, read_card
@@ -39,8 +40,9 @@ from remsim.server.core.slotmap import ConflictError, MappingState
 from remsim.server.core.tokens import Grant
 from remsim.server.query import MappingInfo, ServerQuery
 from remsim.server.runtime import ServerRuntime
+from remsim.server.waiting_query import ParkedInfo
 
-router = APIRouter(prefix=V2, tags=["v2 mappings"])
+router = Resource(prefix=V2, tags=["v2 mappings"])
 
 #: Longer than a bankd takes that is there; who waits longer asks again.
 MAX_WAIT_S: Final = 300.0
@@ -54,12 +56,6 @@ TimeoutText = Annotated[
     WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,2}(ms|s)$", "examples": ["30s"]}),
     Query(alias="timeout", description="how long to wait, five minutes at most"),
 ]
-_BODY: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": models.MappingOrder.model_json_schema()}},
-    }
-}
 
 
 @router.get("/mappings", responses={**gives(models.MappingPage), **problems(400)})
@@ -74,17 +70,17 @@ async def list_mappings(
 ) -> Response:
     """All mappings that the token is for, in the order of their client slots; a label is one of any of its parts."""
     number = bank_filter(bank)
-    found = [
+    live: list[MappingInfo | ParkedInfo] = [
         info
-        for info in sorted(query.mappings(sight_of(grant)), key=lambda info: info.client)
-        if number in (None, info.bank.bank_id)
-        and state in (None, STATE_NAMES[info.state])
-        and (label is None or label in _labels_around(query, info))
+        for info in query.mappings(sight_of(grant))
+        if number in (None, info.bank.bank_id) and state in (None, STATE_NAMES[info.state])
     ]
+    waiting = query.waiting.all(sight_of(grant)) if number is None and state in (None, "waiting") else []
+    found = [info for info in [*live, *waiting] if label is None or label in _labels_around(query, info)]
     return await page(
-        found,
+        sorted(found, key=lambda info: info.client),
         key=lambda info: (info.client.client_id, info.client.slot_nr),
-        show=Views(query, sight_of(grant)).mapping,
+        show=partial(_model, Views(query, sight_of(grant))),
         limit=limit,
         cursor=cursor,
     )
@@ -127,7 +123,7 @@ async def show_mapping(
         **gives(models.MappingModel, 202, tagged=True, text="stored; it has not come as far as was waited for"),
         **problems(400, 404, 409, 412, 413, 415),
     },
-    openapi_extra=_BODY,
+    takes=models.MappingOrder,
 )
 async def put_mapping(
     client: ClientSlotPath,
@@ -147,14 +143,16 @@ async def put_mapping(
     patience_s = duration(timeout, "timeout", most_s=MAX_WAIT_S)
     await require_operator(request, grant, client_id=slot.client_id)
     order = read_model(await read_json(request), models.MappingOrder)
-    before = query.mapping_of_client(slot)
+    before, waiting = query.mapping_of_client(slot), query.waiting.of_client(slot)
     check_preconditions(request, mapping_tag(_visible(query, grant, slot)))
+    if waiting is not None and order.follow != "slot" and _is_awaited(query, grant, waiting, order.card):
+        return _shown(query, grant, waiting, 200 if wait is None else 202)
     bank = _chosen(query, grant, order.card, before)
     await require_operator(request, grant, bank_id=bank.bank_id, client_id=slot.client_id)
     is_new = before is None or before.bank != bank
     follows = _followed(query, bank) if order.follow == "card" else None
     if is_new:
-        await _map(runtime, query, grant, actor, slot, bank, before, follows)
+        await _map(runtime, query, grant, actor, slot, bank, before or waiting, follows)
     elif before is not None and order.follow is not None and before.follows != follows:
         await runtime.follow(slot, follows, actor)
     if wait is not None:
@@ -181,7 +179,7 @@ async def delete_mapping(
     check_preconditions(request, mapping_tag(info))
     if info is None:
         raise _unknown(client)
-    await require_operator(request, grant, bank_id=info.bank.bank_id, client_id=slot.client_id)
+    await require_operator(request, grant, bank_id=_place(info).bank_id, client_id=slot.client_id)
     await runtime.change_mappings([slot], [], actor)
     return Response(status_code=204)
 
@@ -208,6 +206,9 @@ async def reinsert_card(
     info = _visible(query, grant, slot)
     if info is None:
         raise _unknown(client)
+    if isinstance(info, ParkedInfo):
+        hint = f"its modem is given the card when it is in a slot again: see {V2}/mappings/{slot}"
+        raise ApiError(409, "conflict", f"{slot} waits for its card, which is in no slot", hint)
     await require_operator(request, grant, bank_id=info.bank.bank_id, client_id=slot.client_id)
 
     async def work() -> Response:
@@ -227,11 +228,11 @@ async def _map(
     actor: Actor,
     slot: ClientSlot,
     bank: BankSlot,
-    before: MappingInfo | None,
+    before: MappingInfo | ParkedInfo | None,
     follows: str | None,
 ) -> None:
     may_see = sight_of(grant)
-    if before is not None and not may_see(before.bank, slot):
+    if before is not None and not may_see(_place(before), slot):
         text = f"{slot} is mapped already, to something that the token is not for"
         raise ApiError(409, "conflict", text, "ask who may delete that mapping")
     try:
@@ -248,11 +249,25 @@ async def _map(
         raise ApiError(409, "conflict", text, "ask who may delete that mapping") from None
 
 
-def _labels_around(query: ServerQuery, info: MappingInfo) -> tuple[str, ...]:
+def _labels_around(query: ServerQuery, info: MappingInfo | ParkedInfo) -> tuple[str, ...]:
     """The labels of its bank slot, its client slot and its card."""
+    if isinstance(info, ParkedInfo):
+        return (*query.labels(str(info.client)), *query.labels(f"iccid:{info.iccid}"))
     iccid = query.last_number(info.bank)
     card = () if iccid is None else query.labels(f"iccid:{iccid}")
     return (*query.labels(str(info.bank)), *query.labels(str(info.client)), *card)
+
+
+def _place(info: MappingInfo | ParkedInfo) -> BankSlot:
+    """Its bank slot, or that in which it was last."""
+    return info.left if isinstance(info, ParkedInfo) else info.bank
+
+
+def _is_awaited(query: ServerQuery, grant: Grant, waiting: ParkedInfo, card: str) -> bool:
+    """Whether an order names the card that a mapping waits for already. Raises ApiError."""
+    choice = read_card(query, card)
+    is_same = choice.kind is CardChoiceKind.ICCID and choice.value == waiting.iccid
+    return is_same and not places_for(query, grant, choice) and sight_of(grant)(waiting.left, waiting.client)
 
 
 def _followed(query: ServerQuery, bank: BankSlot) -> str:
@@ -282,22 +297,28 @@ def _chosen(query: ServerQuery, grant: Grant, card: str, before: MappingInfo | N
     return free
 
 
-def _visible(query: ServerQuery, grant: Grant, slot: ClientSlot) -> MappingInfo | None:
-    info = query.mapping_of_client(slot)
-    return info if info is not None and sight_of(grant)(info.bank, info.client) else None
+def _visible(query: ServerQuery, grant: Grant, slot: ClientSlot) -> MappingInfo | ParkedInfo | None:
+    info = query.mapping_of_client(slot) or query.waiting.of_client(slot)
+    return info if info is not None and sight_of(grant)(_place(info), info.client) else None
 
 
-def _has_reached(info: MappingInfo, goal: _Goal) -> bool:
+def _has_reached(info: MappingInfo | ParkedInfo, goal: _Goal) -> bool:
+    if isinstance(info, ParkedInfo):
+        return False
     return info.state is MappingState.ACTIVE and (goal == "active" or not info.missing)
 
 
 def _reached_or_gone(query: ServerQuery, slot: ClientSlot, goal: _Goal) -> bool | None:
-    info = query.mapping_of_client(slot)
+    info = query.mapping_of_client(slot) or query.waiting.of_client(slot)
     return True if info is None or _has_reached(info, goal) else None
 
 
-def _shown(query: ServerQuery, grant: Grant, info: MappingInfo, status: int) -> Response:
-    return shown(Views(query, sight_of(grant)).mapping(info), status, {"ETag": mapping_tag(info) or ""})
+def _shown(query: ServerQuery, grant: Grant, info: MappingInfo | ParkedInfo, status: int) -> Response:
+    return shown(_model(Views(query, sight_of(grant)), info), status, {"ETag": mapping_tag(info) or ""})
+
+
+def _model(views: Views, info: MappingInfo | ParkedInfo) -> models.MappingModel:
+    return views.waiting(info) if isinstance(info, ParkedInfo) else views.mapping(info)
 
 
 def _unknown(client: str) -> ApiError:

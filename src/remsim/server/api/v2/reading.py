@@ -65,7 +65,8 @@ PresenceText = Annotated[
     Literal["present", "absent", "unknown"] | None, Query(alias="state", description="only where the card is so")
 ]
 MappingStateText = Annotated[
-    Literal["stored", "sent", "active", "refused"] | None, Query(alias="state", description="only those in this state")
+    Literal["stored", "sent", "active", "refused", "waiting"] | None,
+    Query(alias="state", description="only those in this state"),
 ]
 
 

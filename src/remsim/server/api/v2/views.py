@@ -14,6 +14,7 @@ from remsim.server.api.v2.health_views import HealthViews
 from remsim.server.core.actions import StoredLock
 from remsim.server.core.slotmap import MappingState
 from remsim.server.query import CardInfo, MappingInfo, PeerInfo, ServerQuery, SlotInfo
+from remsim.server.waiting_query import ParkedInfo
 
 STATE_NAMES = {
     MappingState.NEW: "stored",
@@ -55,6 +56,21 @@ class Views:
             missing=missing,
             iccid=None if iccid is None else shorten_iccid(iccid),
             follow="slot" if info.follows is None else "card",
+            created_at=time_text(info.created_at),
+        )
+
+    def waiting(self, info: ParkedInfo) -> models.MappingModel:
+        """A mapping that waits for the card that it follows."""
+        source = "server" if info.since >= self._query.started_at else "database"
+        return models.MappingModel(
+            client=str(info.client),
+            state=models.MappingObserved(
+                state="waiting", since=time_text(info.since), age_s=round(info.age_s, 3), source=source
+            ),
+            operational=False,
+            missing=[info.missing(self._may_see)],
+            iccid=shorten_iccid(info.iccid),
+            follow="card",
             created_at=time_text(info.created_at),
         )
 
@@ -193,12 +209,14 @@ def lock_model(lock: StoredLock | None) -> models.LockModel | None:
     if lock is None:
         return None
     age_s = round(max(0.0, time.time() - lock.locked_at), 3)
-    return models.LockModel(reason=lock.reason, who=lock.who, since=time_text(lock.locked_at), age_s=age_s)
+    return models.LockModel(reason=lock.reason, since=time_text(lock.locked_at), age_s=age_s)
 
 
-def mapping_tag(info: MappingInfo | None) -> str | None:
-    """The ETag of a mapping: it changes when the mapping is replaced, not when its state does."""
-    return None if info is None else f'"m{info.id}"'
+def mapping_tag(info: MappingInfo | ParkedInfo | None) -> str | None:
+    """The ETag of a mapping: it changes when the mapping is replaced or begins to wait, not when its state does."""
+    if info is None:
+        return None
+    return f'"w{info.id}"' if isinstance(info, ParkedInfo) else f'"m{info.id}"'
 
 
 def labels_tag(labels: Sequence[str]) -> str:

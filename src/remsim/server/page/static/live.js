@@ -37,15 +37,30 @@ window.remsim = (() => {
     return found;
   }
 
-  // All of them once a second; behind a swap those that are new, and so empty.
-  function showAges(selector = "time.age") {
-    for (const element of document.querySelectorAll(selector)) {
-      const since = element.dataset.since;
-      // Without a time: since before the server was started.
-      const text = since ? age(momentOf(since)) : "earlier";
-      if (element.textContent !== text) element.textContent = text;
-      if (since && element.dateTime !== since) element.dateTime = since;
-    }
+  function showAge(element) {
+    const since = element.dataset.since;
+    // Without a time: since before the server was started.
+    const text = since ? age(momentOf(since)) : "earlier";
+    if (element.textContent !== text) element.textContent = text;
+    if (since && element.dateTime !== since) element.dateTime = since;
+  }
+
+  // Those that are new since a swap, and so empty.
+  function showNewAges() {
+    for (const element of document.querySelectorAll("time.age:empty")) showAge(element);
+  }
+
+  // All of them once a second, in portions, so that whatever is pressed meanwhile need not wait for thousands.
+  const PORTION = 200;
+  let waiting = [];
+  function showAges() {
+    waiting = [...document.querySelectorAll("time.age")];
+    showPortion();
+  }
+
+  function showPortion() {
+    for (const element of waiting.splice(-PORTION)) showAge(element);
+    if (waiting.length) setTimeout(showPortion);
   }
 
   function showBar() {
@@ -98,7 +113,7 @@ window.remsim = (() => {
       if (event.detail.status === 401) end("ended");
     });
     live.addEventListener("htmx:after:swap", () => {
-      showAges("time.age:empty");
+      showNewAges();
       document.dispatchEvent(new CustomEvent("remsim:changed"));
     });
   }

@@ -3,6 +3,8 @@
 // clients, labels for all that is shown. What is filtered is kept in the address.
 "use strict";
 (() => {
+  const KEEP_MS = 400;
+  const FOLLOW_MS = 500;
   const overview = document.getElementById("overview");
   const banks = document.getElementById("banks");
   const clients = document.getElementById("clients");
@@ -41,24 +43,31 @@
     return true;
   }
 
+  // Everything is looked through once; what is as it was is not touched, since each touch is paid for with layout.
   function apply() {
     const wanted = words();
     const counts = {};
+    const known = new Set();
     let shown = 0;
     let all = 0;
-    for (const tile of tiles()) {
-      all += 1;
-      counts[tile.dataset.state] = (counts[tile.dataset.state] || 0) + 1;
-      const fit = fits(tile, wanted);
-      if (tile.hidden === fit) tile.hidden = !fit;
-      shown += fit;
-    }
-    for (const bank of banks.querySelectorAll(".bank")) {
-      const isEmpty = bank.querySelector(".tile") !== null && bank.querySelector(".tile:not([hidden])") === null;
+    for (const bank of banks.children) {
+      let ofBank = 0;
+      const list = bank.querySelector(".tiles").children;
+      for (const tile of list) {
+        const { state, labels: named } = tile.dataset;
+        counts[state] = (counts[state] || 0) + 1;
+        if (named) for (const name of named.split("\t")) known.add(name);
+        const fit = fits(tile, wanted);
+        if (tile.hidden === fit) tile.hidden = !fit;
+        ofBank += fit;
+      }
+      all += list.length;
+      shown += ofBank;
+      const isEmpty = list.length > 0 && ofBank === 0;
       if (bank.hidden !== isEmpty) bank.hidden = isEmpty;
     }
     let heard = 0;
-    for (const row of rows()) {
+    for (const row of clients.children) {
       const fit = !wanted.length || wanted.every((word) => row.textContent.toLowerCase().includes(word));
       if (row.hidden === fit) row.hidden = !fit;
       heard += fit;
@@ -72,7 +81,7 @@
     }
     const bulk = document.getElementById("bulk");
     if (bulk) bulk.disabled = !isFiltered || shown === 0;
-    offer(byLabel, [...new Set([...tiles()].flatMap(labels))].sort(), filter.label);
+    offer(byLabel, [...known].sort(), filter.label);
     offer(byBank, [...banks.querySelectorAll(".bank-head")].map((head) => head.dataset.bank), filter.bank);
     rove();
   }
@@ -99,6 +108,13 @@
       chip.setAttribute("aria-pressed", String(chip.dataset.filterState === filter.state));
     }
     soon();
+    clearTimeout(keeping);
+    keeping = setTimeout(keep, KEEP_MS);
+  }
+
+  // Browsers take their time for it, and allow it so many times only.
+  let keeping = 0;
+  function keep() {
     const kept = Object.entries(filter).filter(([name, value]) => value && !(name === "view" && value === "wall"));
     const query = new URLSearchParams(kept).toString();
     history.replaceState(null, "", query ? `/?${query}` : "/");
@@ -113,6 +129,15 @@
       isDue = false;
       apply();
     }));
+  }
+
+  // Slots that the stream has changed are up to date by then; filter, counts and choices follow a little later.
+  let following = 0;
+  function follow() {
+    following ||= setTimeout(() => {
+      following = 0;
+      soon();
+    }, FOLLOW_MS);
   }
 
   // One stop for the tabulator in each list; arrow keys go on from there.
@@ -220,7 +245,7 @@
       search.blur();
     }
   });
-  document.addEventListener("remsim:changed", soon);
+  document.addEventListener("remsim:changed", follow);
 
   // Labels for all slots that are shown.
   const bulk = document.getElementById("bulk");
