@@ -8,7 +8,7 @@
   if (!panel) return;
   const LOOK_MS = 2000;
   const SHOWN_S = 600;
-  const SPARE_S = 30;
+  const LEAST_S = 60;
   const ROWS = 12;
   const slot = panel.dataset.slot;
   const place = document.getElementById("latency-chart");
@@ -48,6 +48,12 @@
 
   const NAMES = ["Card, median", "Card, 99 %", "Network, median", "Held"];
 
+  // From the first figure to now, within bounds.
+  function shown() {
+    const now = remsim.now() / 1000;
+    return [Math.max(Math.min(first, now - LEAST_S), now - SHOWN_S), now];
+  }
+
   function build(width) {
     const soft = color("--soft");
     const axis = { stroke: soft, grid: { stroke: color("--line"), width: 1 }, ticks: { stroke: color("--line"), width: 1 } };
@@ -56,9 +62,9 @@
       width,
       height: 220,
       cursor: { drag: { x: false, y: false } },
-      scales: { x: { time: true, range: () => [Math.max(first - SPARE_S, remsim.now() / 1000 - SHOWN_S), remsim.now() / 1000] }, y: { range: (_, __, most) => [0, Math.max(1, most * 1.1)] }, s: { range: (_, __, most) => [0, Math.max(1, most * 1.1)] } },
+      scales: { x: { time: true, range: shown }, y: { range: (_, __, most) => [0, Math.max(1, most * 1.1)] }, s: { range: (_, __, most) => [0, Math.max(1, most * 1.1)] } },
       axes: [
-        { ...axis, incrs: [60, 120], values: "{HH}:{mm}" },
+        { ...axis, space: 80, incrs: [10, 30, 60, 120], values: "{HH}:{mm}:{ss}" },
         { ...axis, size: 60, values: (_, ticks) => ticks.map((tick) => `${tick} ms`) },
         { ...axis, scale: "s", side: 1, size: 50, grid: { show: false }, values: (_, ticks) => ticks.map((tick) => `${tick} s`) },
       ],
