@@ -2,10 +2,12 @@
 """The measurements run and tell what they promise; how fast anything is, is not asserted anywhere."""
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bench.certificates import Lab
@@ -41,6 +43,29 @@ def test_start_of_every_program_is_told_as_ratio_to_the_interpreter(tmp_path: Pa
     rows = _bench(tmp_path, "startup", "--rounds", "1")
     assert [row["program"] for row in rows] == ["python -c pass", *COMMANDS, *SERVICES]
     assert all(row["CPU s"] and row["ratio"] for row in rows)
+
+
+_STARTER = """\
+import os, sys
+from bench.startup import started
+program = started([sys.executable, "-c", sys.argv[1], sys.argv[2]], dict(os.environ))
+print(program.pid, flush=True)
+program.wait()
+"""
+_STARTED = "import signal, sys; open(sys.argv[1], 'w').close(); signal.pause()"
+
+
+def test_program_whose_start_is_measured_ends_with_the_measurement_that_is_killed(tmp_path: Path) -> None:
+    is_up = tmp_path / "is_up"
+    os.mkfifo(is_up)
+    with Program([sys.executable, "-c", _STARTER, _STARTED, str(is_up)]) as starter:
+        pid = int(starter.wait_for_stdout(r"^(\d+)$")[1])
+        # Ends when the program has opened its end.
+        is_up.read_bytes()
+        measured = psutil.Process(pid)
+        starter.kill()
+        _, alive = psutil.wait_procs([measured], timeout=_TIMEOUT_S)
+    assert not alive
 
 
 @pytest.mark.timeout(180)

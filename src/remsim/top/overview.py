@@ -6,11 +6,12 @@ state stands as of then, and says so: a wrong "connected" would be worse than no
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from remsim.core.ids import BankSlot
 from remsim.core.text import counted, escape
+from remsim.core.values import dataclass
 from remsim.rest.models import BankModel, BankSlotModel, ClientModel, ClientSlotModel, EventModel, Observed
 from remsim.rest.warnings import WarningModel
 

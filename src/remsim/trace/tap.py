@@ -6,7 +6,6 @@ middle of a card's use, so what files hold is hidden until a file is selected in
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.card.filenames import file_name
@@ -14,6 +13,7 @@ from remsim.card.instructions import describe_command
 from remsim.card.reset import ResetKind
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.rate_limit import TokenBuckets
+from remsim.core.values import dataclass
 from remsim.redaction import CardRedactor, Masked
 from remsim.wire.messages.extensions import (
     MAX_MICROSECONDS,
