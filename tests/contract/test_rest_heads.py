@@ -3,6 +3,8 @@
 
 import asyncio
 import contextlib
+import socket
+import ssl
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from remsim.core.limits import LimitName
 from remsim.server.api import limits
 from remsim.server.api.app import RequestMiddleware
+from tests.doubles.certificates import SERVER, CertificateWorld
 from tests.doubles.link_world import dialled_raw
 from tests.doubles.server_rig import V1, running_server
 from tests.doubles.short_http import ask_raw
@@ -71,4 +74,26 @@ async def test_half_of_a_body_does_not_hold_up_the_end(tmp_path: Path, monkeypat
         with contextlib.suppress(ConnectionError):
             assert await peer.read_to_end() == b""
     assert "Traceback" not in log.getvalue()
+    assert "uvicorn" not in log.getvalue()
+
+
+async def test_caller_that_does_not_answer_the_end_of_tls_does_not_hold_up_the_end(
+    tmp_path: Path, ca: CertificateWorld
+) -> None:
+    """As a browser does whose machine sleeps: the library would wait for it, and then call that an error."""
+    log = note_log()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+
+    def call(port: int) -> ssl.SSLSocket:
+        peer = context.wrap_socket(socket.create_connection(("127.0.0.1", port)))
+        peer.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert peer.recv(1024).startswith(b"HTTP/1.1 200")
+        return peer
+
+    directory = ca.credentials(SERVER).directory
+    async with running_server(tmp_path, tls_dir=directory, rest_open=False, plaintext=None) as service:
+        with await asyncio.to_thread(call, service.rest_address.port):
+            service.request_stop()
+            await service.stop()
     assert "uvicorn" not in log.getvalue()

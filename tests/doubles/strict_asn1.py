@@ -25,6 +25,9 @@ _RSPRO: Final = 0x07
 _CCM: Final = 0xFE
 #: Control messages of the classic programs.
 _CCM_TYPES: Final = frozenset({0x00, 0x01, 0x04, 0x05, 0x06})
+#: PING, PONG and ID_ACK are their type and nothing else.
+_CCM_BARE: Final = frozenset({0x00, 0x01, 0x06})
+_CCM_BARE_LENGTH: Final = 4
 _MAX_FRAME: Final = 1024
 
 Node = dict[str, Any]
@@ -48,8 +51,8 @@ def frames(raw: bytes) -> Iterator[str]:
 
 def _frame(frame: bytes) -> str:
     if frame[2] == _CCM:
-        if frame[3] not in _CCM_TYPES:
-            raise StrictError(f"CCM {frame[3]:02x}")
+        if frame[3] not in _CCM_TYPES or (frame[3] in _CCM_BARE and len(frame) != _CCM_BARE_LENGTH):
+            raise StrictError(f"CCM {frame[3:].hex()}")
         return f"CCM {frame[3]:02x}"
     if frame[2] != _EXTENSION or frame[3] != _RSPRO:
         raise StrictError(f"protocol {frame[2:4].hex()}")

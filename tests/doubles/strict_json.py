@@ -6,6 +6,7 @@ is a StrictError.
 """
 
 import json
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -19,6 +20,14 @@ class StrictError(ValueError):
 def _text(*allowed: str) -> Shape:
     def check(value: object, where: str) -> None:
         if not isinstance(value, str) or (allowed and value not in allowed):
+            raise StrictError(f"{where}: {value!r}")
+
+    return check
+
+
+def _pattern(form: str) -> Shape:
+    def check(value: object, where: str) -> None:
+        if not isinstance(value, str) or re.fullmatch(form, value, re.ASCII) is None:
             raise StrictError(f"{where}: {value!r}")
 
     return check
@@ -67,10 +76,12 @@ _COMPONENT: Final = _object(
     },
     {name: _text() for name in ("hwManufacturer", "hwSerialNr", "hwVersion", "fwVersion")},
 )
-CLIENT: Final = _object({"peer": _text(), "state": _text("CONNECTED_CLIENT"), "component_id": _COMPONENT})
+CLIENT: Final = _object(
+    {"peer": _pattern(r"C[0-9]+:[0-9]+"), "state": _text("CONNECTED_CLIENT"), "component_id": _COMPONENT}
+)
 BANK: Final = _object(
     {
-        "peer": _text(),
+        "peer": _pattern("B[0-9]+"),
         "state": _text("CONNECTED_BANKD"),
         "component_id": _COMPONENT,
         "bankId": _number(1023),
@@ -93,10 +104,17 @@ LISTS: Final = {
 SINGLE: Final = {"clients": CLIENT, "banks": BANK, "slotmaps": MAPPING}
 
 
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise StrictError(f"a member twice: {[name for name, _ in pairs]}")
+    return found
+
+
 def decode(path: str, content: bytes) -> dict[str, object]:
     """The object in the answer to GET ``path``. Raises StrictError."""
     parts = path.rstrip("/").removeprefix("/api/backend/v1/").split("/")
-    value = json.loads(content)
+    value = json.loads(content, object_pairs_hook=_members)
     (LISTS if len(parts) == 1 else SINGLE)[parts[0]](value, path)
     assert isinstance(value, dict)
     return value

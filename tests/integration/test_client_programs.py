@@ -342,6 +342,8 @@ async def test_recording_is_played_and_reported_as_json(world: World, recording:
         ("all", 6),
     ]
     assert report["atr"] == ATR.hex()
+    # It has all that the card said, in clear.
+    assert dump.stat().st_mode & 0o777 == 0o600
     assert [json.loads(line) for line in dump.read_text().splitlines()][:3] == [
         {"event": "reset"},
         {"cmd": "00a40004023f00", "data": "", "sw": "6109"},

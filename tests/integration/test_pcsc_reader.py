@@ -115,13 +115,24 @@ async def test_missing_service_and_reader_are_told_apart(scard: FakeScard) -> No
 
 
 @pytest.mark.parametrize("refused_at_connect", [False, True])
+@pytest.mark.parametrize("damage", ["", "0000"])
 async def test_card_that_only_speaks_t1_is_recognised(
-    reader: PcscReader, fake: FakeReader, refused_at_connect: bool
+    reader: PcscReader, fake: FakeReader, refused_at_connect: bool, damage: str
 ) -> None:
-    fake.atr = T1_ATR
+    """Readers deliver ATRs with a wrong end, too."""
+    fake.atr = T1_ATR + bytes.fromhex(damage)
     if refused_at_connect:
         fake.failures["connect"] = codes.E_PROTO_MISMATCH
-    with pytest.raises(CardProtocolError, match=r"does not speak T=0 \(ATR 3b800181\)"):
+    with pytest.raises(CardProtocolError, match=rf"does not speak T=0 \(ATR 3b800181{damage}\)"):
+        await reader.open()
+
+
+@pytest.mark.parametrize("code", [codes.E_PROTO_MISMATCH, codes.W_UNSUPPORTED_CARD])
+async def test_card_that_the_reader_refuses_is_shown_with_its_atr(
+    reader: PcscReader, fake: FakeReader, code: int
+) -> None:
+    fake.failures["connect"] = code
+    with pytest.raises(CardProtocolError, match=f"0x{code:08X}, ATR {fake.atr.hex()}"):
         await reader.open()
 
 

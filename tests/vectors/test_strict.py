@@ -79,7 +79,9 @@ def test_request_with_abilities_in_the_version_is_accepted() -> None:
     assert strict_asn1.pdu(encode_pdu(RsproPdu(0, request))) == "connectClientReq"
 
 
-@pytest.mark.parametrize("frame", ["0001fe07", "0001fd00", "0002ee0830", "0000fe", "0001"])
+@pytest.mark.parametrize(
+    "frame", ["0001fe07", "0001fd00", "0002ee0830", "0000fe", "0001", "0002fe0000", "0003fe060108"]
+)
 def test_frames_that_classic_programs_do_not_send_are_refused(frame: str) -> None:
     with pytest.raises(StrictError):
         list(strict_asn1.frames(bytes.fromhex(frame)))

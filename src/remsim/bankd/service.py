@@ -138,10 +138,9 @@ class BankdService:
         self.stuck = StuckReaders(readers=self._reader_count, log=self._log)
         self._slots = [self._make_driver(nr) for nr in range(config.slots)]
         self.coordinator = self._make_coordinator()
-        for driver, position in zip(self._slots, self.coordinator.cards.positions, strict=True):
-            driver.observe = _both(driver.observe, position.on_card_time)
+        self._watch_card_times()
         # Once for each command, so looked up beforehand.
-        self._on_card_response = self.coordinator.cards.on_card_response
+        self._on_card_response = self.coordinator.on_card_response
         self._outlets = TraceOutlets(self.coordinator, self._slots, now=self._now)
         self._kept: Outlets | None = None
         self._metrics.show(self.coordinator, self.stuck, self._usable_readers)
@@ -152,6 +151,10 @@ class BankdService:
         self._do = ActionExecutor[BankdAction](
             self._performers(), on_failure=self._on_failed_action, after=self._after_actions
         ).run
+
+    def _watch_card_times(self) -> None:
+        for driver, position in zip(self._slots, self.coordinator.cards.positions, strict=True):
+            driver.observe = _both(driver.observe, position.on_card_time)
 
     def _make_driver(self, slot_nr: int) -> CardDriver:
         return CardDriver(

@@ -122,10 +122,9 @@ def bankd(
         read_numbers=read_numbers,
         listen_plaintext=listen_plaintext,
     )
-    config = read()
     from remsim.bankd.service import serve
 
-    return serve(config, read)
+    return serve(read(), read)
 
 
 @app.command

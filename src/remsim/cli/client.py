@@ -12,6 +12,10 @@ from remsim.cli.options import NO_DAEMON_OPTIONS, DaemonOptions, Flag, command_a
 
 app = command_app("client", "Use a card of a bank.")
 
+TraceDir = Annotated[
+    str | None, Parameter(metavar="DIR", help="Keep captures of all slots here; masked.", show_default=False)
+]
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
@@ -161,9 +165,7 @@ def run(
         ),
     ] = None,
     gsmtap: Annotated[str | None, Parameter(metavar="HOST", help="Send GSMTAP; masked.", show_default=False)] = None,
-    trace_dir: Annotated[
-        str | None, Parameter(metavar="DIR", help="Keep captures of all slots here; masked.", show_default=False)
-    ] = None,
+    trace_dir: TraceDir = None,
     options: DaemonOptions = NO_DAEMON_OPTIONS,
 ) -> int:
     """Serve all client slots of this host: the [[slot]] tables of the configuration file."""

@@ -234,8 +234,10 @@ def _history_file() -> Path | None:
 @contextlib.contextmanager
 def _open_dump(path: Path) -> Iterator[TextIO]:
     try:
+        # For its owner only: it has all that the card said, unmasked.
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         # Each line goes out by itself, so that the player is told at once of one that cannot be written.
-        stream = path.open("w", encoding="utf-8", buffering=1)
+        stream = os.fdopen(handle, "w", encoding="utf-8", buffering=1)
     except OSError as error:
         raise StartError(f"cannot write {path}: {error.strerror or error}") from None
     try:

@@ -7,11 +7,11 @@ program uses it (see ``config.models``).
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from typing import Final, Self
 
 from remsim.core.errors import ConfigError
 from remsim.core.ids import MAX_ID, check_id
+from remsim.core.values import dataclass
 
 #: Default TCP ports of the C suite (rspro.md, section 1), kept.
 BANKD_PORT: Final = 9999
@@ -28,6 +28,8 @@ VPCD_PORT: Final = 35963
 MIN_ATR: Final = 2
 MAX_ATR: Final = 55
 
+#: What a URL begins with.
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,15}://", re.ASCII | re.IGNORECASE)
 _HOST_NAME: Final = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_-]+)*\.?", re.ASCII
 )
@@ -93,8 +95,8 @@ class HostPort:
         ``default_port``.
         """
         text = text.strip()
-        if "://" in text:
-            bare = text.partition("://")[2].partition("/")[0]
+        if (scheme := _SCHEME.match(text)) is not None:
+            bare = text[scheme.end() :].partition("/")[0]
             raise ValueTextError(f"{text!r} is a URL", hint=f"write HOST:PORT, without https:// or http://: {bare}")
         host, port_text = _split_host_port(text)
         if port_text is None:

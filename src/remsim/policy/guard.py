@@ -27,7 +27,7 @@ counts as the file of any rule: a guard errs on the safe side, and says so with 
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import Final
 
@@ -36,6 +36,7 @@ from remsim.card.selection import Path, SelectionTracker, Step
 from remsim.card.status import SW_CONDITIONS_NOT_SATISFIED
 from remsim.card.tpdu import is_well_formed
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
 from remsim.policy.fields import PolicyError, Slots, Table, parse_slots
 
 #: What the modem gets for a blocked command.
@@ -309,8 +310,9 @@ _INTER_INDUSTRY: Final = ClassMask(0x00, 0x80)
 _PROPRIETARY: Final = ClassMask(0x80, 0x80)
 
 PRESETS: Final = (
-    # CHANGE, DISABLE, ENABLE, UNBLOCK. Modems ask with P3 = 00 how many tries are left; that changes nothing.
-    Rule("pin-change", Action.LOG, instructions=frozenset({0x24, 0x26, 0x28, 0x2C}), spares_queries=True),
+    # CHANGE, DISABLE, ENABLE, UNBLOCK, and their odd forms (ISO 7816-4). Modems ask with P3 = 00 how many tries are
+    # left; that changes nothing.
+    Rule("pin-change", Action.LOG, instructions=frozenset({0x24, 0x25, 0x26, 0x28, 0x2C, 0x2D}), spares_queries=True),
     # UPDATE BINARY and RECORD, INCREASE, SET DATA.
     Rule(
         "file-update",
@@ -318,21 +320,33 @@ PRESETS: Final = (
         instructions=frozenset({0xD6, 0xD7, 0xDC, 0xDD, 0x32, 0xDB}),
         not_files=tuple((file,) for file in MODEM_FILES),
     ),
-    # CREATE and DELETE FILE, TERMINATE; WRITE and APPEND RECORD (ISO 7816-4), which no modem sends to any file.
+    # CREATE and DELETE FILE, TERMINATE; of ISO 7816-4 WRITE, ERASE and APPEND RECORD, and what puts, updates, manages
+    # and deletes data objects: no modem sends these to any file.
     Rule(
         "file-update",
         Action.LOG,
         classes=(_INTER_INDUSTRY,),
-        instructions=frozenset({0xE0, 0xE4, 0xE6, 0xE8, 0xFE, 0xD0, 0xD1, 0xD2, 0xE2}),
+        instructions=frozenset(
+            {0xE0, 0xE4, 0xE6, 0xE8, 0xFE, 0xD0, 0xD1, 0xD2, 0xE2, 0x0C, 0x0E, 0x0F}
+            | {0xD8, 0xD9, 0xDA, 0xDE, 0xDF, 0xCF, 0xEE}
+        ),
     ),
     # RESIZE FILE, which has class 80 (ETSI TS 102 222, clause 6.10).
     Rule("file-update", Action.LOG, instructions=frozenset({0xD4})),
-    # INITIALIZE UPDATE, EXTERNAL AUTHENTICATE, PSO, PUT KEY, STORE DATA, DELETE, INSTALL, LOAD, SET STATUS.
+    # INITIALIZE UPDATE, EXTERNAL AUTHENTICATE, PSO, PUT KEY, STORE DATA, DELETE, INSTALL, LOAD, MANAGE ELF UPGRADE, SET
+    # STATUS.
     Rule(
         "globalplatform",
         Action.LOG,
         classes=(_PROPRIETARY,),
-        instructions=frozenset({0x50, 0x82, 0x2A, 0xD8, 0xE2, 0xE4, 0xE6, 0xE8, 0xF0}),
+        instructions=frozenset({0x50, 0x82, 0x2A, 0xD8, 0xE2, 0xE4, 0xE6, 0xE8, 0xEA, 0xF0}),
+    ),
+    # The same by ISO 7816: APPLICATION MANAGEMENT REQUEST, LOAD and REMOVE APPLICATION, IMPORT CARD SECRET.
+    Rule(
+        "globalplatform",
+        Action.LOG,
+        classes=(_INTER_INDUSTRY,),
+        instructions=frozenset({0x40, 0x41, 0xEA, 0xEB, 0xEC, 0xED, 0x48}),
     ),
 )
 

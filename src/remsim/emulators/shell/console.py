@@ -26,7 +26,7 @@ from prompt_toolkit.input.typeahead import get_typeahead
 from prompt_toolkit.patch_stdout import patch_stdout
 
 from remsim.card.apdu import ResponseApdu
-from remsim.card.atr import parse_atr
+from remsim.card.atr import mend_atr, parse_atr
 from remsim.card.errors import AtrError
 from remsim.card.filenames import FILE_NAMES, NAMED_PATHS
 from remsim.card.instructions import describe_command
@@ -340,9 +340,13 @@ class Console:
             raise NotSentError("no card", hint=self._why_no_card())
         self.say(raw.hex(" ").upper())
         try:
-            atr = parse_atr(raw)
+            mended = mend_atr(raw)
+            atr = parse_atr(mended)
         except AtrError as error:
             raise UsageError(f"not a proper ATR: {error}") from None
+        if mended != raw:
+            # As some readers deliver it; modems are shown it mended where rules change it.
+            self.say(f"  its end is wrong: it should be {mended.hex(' ').upper()}")
         speed = f"Fi {atr.fi}, Di {atr.di}"
         self.say(f"  {atr.convention} convention, {', '.join(f'T={number}' for number in atr.protocols)}, {speed}")
         self.say(f"  historical bytes {atr.historical.hex(' ').upper() or 'none'}")

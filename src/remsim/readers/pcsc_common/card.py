@@ -5,11 +5,11 @@ T=0 is the only protocol asked for; a card that cannot do it is refused with Car
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from remsim.card.atr import parse_atr
+from remsim.card.atr import mend_atr, parse_atr
 from remsim.card.errors import AtrError
+from remsim.core.values import dataclass
 from remsim.readers.errors import CardMuteError, CardProtocolError, ReaderError, ReaderUnavailableError
 from remsim.readers.pcsc_common import codes
 from remsim.readers.pcsc_common.values import (
@@ -145,11 +145,13 @@ class CardProcedures:
         return result.atr
 
     def _connect_error(self, code: int) -> Generator[CardCall, PcscResult, ReaderError]:
+        atr = b""
         if codes.unsigned(code) in (codes.E_PROTO_MISMATCH, codes.W_UNSUPPORTED_CARD):
             shown = yield LookAtAtr()
-            if shown.code == codes.SUCCESS and shown.atr and not _offers_t0(shown.atr):
-                return self._no_t0(shown.atr)
-        return codes.reader_error(code, "open the card", self._reader)
+            atr = shown.atr if shown.code == codes.SUCCESS else b""
+            if atr and not _offers_t0(atr):
+                return self._no_t0(atr)
+        return codes.reader_error(code, "open the card", self._reader, atr=atr)
 
     def _no_t0(self, atr: bytes) -> CardProtocolError:
         return CardProtocolError(
@@ -161,6 +163,6 @@ class CardProcedures:
 def _offers_t0(atr: bytes) -> bool:
     """Whether the card can speak T=0. An ATR that cannot be read is the reader's business, which accepted it."""
     try:
-        return parse_atr(atr).has_t0
+        return parse_atr(mend_atr(atr)).has_t0
     except AtrError:
         return True

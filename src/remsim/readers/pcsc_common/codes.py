@@ -55,11 +55,15 @@ def unsigned(code: int) -> int:
     return code & 0xFFFFFFFF
 
 
-def reader_error(code: int, what: str, reader: str) -> ReaderError:
-    """The error for return code ``code`` of an attempt to ``what`` (a verb phrase) at ``reader``."""
+def reader_error(code: int, what: str, reader: str, *, atr: bytes = b"") -> ReaderError:
+    """The error for return code ``code`` of an attempt to ``what`` (a verb phrase) at ``reader``.
+
+    ``atr`` is shown where it is what somebody needs who looks for the reason.
+    """
     code = unsigned(code)
     kind, meaning = _MEANINGS.get(code, (CardTransmissionError, "the PC/SC service reports an error"))
-    return kind(f"cannot {what} in reader {reader!r}: {meaning} (0x{code:08X})", code=code)
+    shown = f", ATR {atr.hex()}" if atr else ""
+    return kind(f"cannot {what} in reader {reader!r}: {meaning} (0x{code:08X}{shown})", code=code)
 
 
 def meaning_of(code: int) -> str:

@@ -96,7 +96,17 @@ class _Server(uvicorn.Server):
         for connection in tuple(self.server_state.connections):
             if isinstance(connection, RestConnection):
                 connection.end_if_unfinished()
-        await super().shutdown(sockets)
+        silent = asyncio.get_running_loop().call_later(GRACE_S / 2, self._hang_up_on_silent)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            silent.cancel()
+
+    def _hang_up_on_silent(self) -> None:
+        """A peer that does not answer the end of its TLS is not waited for."""
+        for connection in tuple(self.server_state.connections):
+            if connection.transport.is_closing():
+                connection.transport.abort()
 
     # Who comes in
 

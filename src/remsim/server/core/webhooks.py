@@ -9,13 +9,14 @@ import hashlib
 import hmac
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
 from remsim.core.errors import RemsimError
 from remsim.core.limits import LimitCounts, LimitName
+from remsim.core.values import dataclass
 from remsim.server.core.actions import StoredDelivery, StoredWebhook
 from remsim.server.core.event_feed import FeedEvent, is_visible
 from remsim.server.core.tokens import Scope

@@ -138,6 +138,10 @@ async def test_atr_is_explained(shell: Shown) -> None:
     words = await shell.typed("atr")
     assert words[0] == ATR.hex(" ").upper()
     assert words[1] == "  direct convention, T=0, Fi 512, Di 32"
+    # Some readers deliver a wrong check byte, or more bytes than are announced.
+    shell.emulator.set_atr(bytes.fromhex("3b800182ff"))
+    words = await shell.typed("atr")
+    assert words[-3:-1] == ["  its end is wrong: it should be 3B 80 01 81", "  direct convention, T=1, Fi 372, Di 1"]
     shell.emulator.set_atr(b"\x3b")
     assert (await shell.typed("atr"))[-1].startswith("not a proper ATR: ")
 

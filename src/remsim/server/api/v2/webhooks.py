@@ -5,7 +5,7 @@ import secrets
 from functools import partial
 from typing import Annotated, Final, cast
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import Depends, Path, Request
 from fastapi.responses import Response
 from pydantic import WithJsonSchema
 
@@ -13,6 +13,7 @@ from remsim.core.event_kinds import KINDS
 from remsim.rest import webhooks as models
 from remsim.server.api.auth import TheActor, TheGrant, for_admins
 from remsim.server.api.errors import V2, ApiError, bad_request, not_found
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheRuntime
 from remsim.server.api.v1.views import time_text
 from remsim.server.api.v2.answers import gives, page, problems, shown
@@ -24,7 +25,7 @@ from remsim.server.core.tokens import Grant
 from remsim.server.core.webhooks import WebhookError, WebhookQueue
 from remsim.server.webhooks import WebhookSender
 
-router = APIRouter(prefix=V2, tags=["v2 webhooks"])
+router = Resource(prefix=V2, tags=["v2 webhooks"])
 
 #: How long the answer to a test waits for what comes of it.
 TEST_S: Final = 15.0
@@ -36,12 +37,6 @@ NumberText = Annotated[
     WithJsonSchema({"type": "integer", "minimum": 1, "maximum": _MAX_NUMBER, "examples": [1]}),
     Path(alias="number"),
 ]
-_BODY: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": models.WebhookOrder.model_json_schema()}},
-    }
-}
 
 
 async def _sender(request: Request) -> WebhookSender:
@@ -65,7 +60,7 @@ async def list_webhooks(
     "/webhooks",
     status_code=201,
     responses={**gives(models.NewWebhookModel, 201, text="made"), **problems(400, 409, 413, 415, 422)},
-    openapi_extra=_BODY,
+    takes=models.WebhookOrder,
 )
 @for_admins
 async def create_webhook(
