@@ -169,3 +169,11 @@ async def test_it_waits_over_a_restart(tmp_path: Path, capsys: pytest.CaptureFix
         runtime = lab.service.runtime
         assert runtime is not None
         assert await runtime.changes.until(lambda: runtime.query.mapping(BankSlot(1, 2)), 20)
+
+
+async def test_it_is_unmapped_by_command(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await ctl(lab.service, "unmap C7:0") == 0
+    assert capsys.readouterr().out == "unmapped C7:0\n"
+    assert await ctl(lab.service, "unmap C7:0") == 1
+    assert "there is no mapping of C7:0" in capsys.readouterr().err
+    assert (await lab.admin.get(f"{V2}/mappings")).json()["items"] == []
