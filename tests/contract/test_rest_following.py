@@ -183,3 +183,11 @@ async def test_page_shows_that_a_client_waits_for_its_card(lab: Lab) -> None:
     assert "/slots/None" not in shown
     other = await lab.caller(TokenRole.VIEWER, Scope(frozenset({2}), frozenset({7})))
     assert "is in no slot" not in (await other.get("/clients/C7:0")).text
+
+
+async def test_it_is_unmapped_by_command(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await ctl(lab.service, "unmap C7:0") == 0
+    assert capsys.readouterr().out == "unmapped C7:0\n"
+    assert await ctl(lab.service, "unmap C7:0") == 1
+    assert "there is no mapping of C7:0" in capsys.readouterr().err
+    assert (await lab.admin.get(f"{V2}/mappings")).json()["items"] == []

@@ -62,7 +62,7 @@ _SubjectPath = Annotated[
 _Reveal = Annotated[bool, Query(description="numbers in full; for admins, and noted in the audit log")]
 
 
-@router.get("/cards", tags=["v2 cards"], responses={**gives(models.CardPage), **problems(400)})
+@router.get("/cards", tags=["v2 cards"], responses={**gives(models.CardPage), **problems(400, 409)})
 async def list_cards(
     query: TheQuery,
     runtime: TheRuntime,
