@@ -33,6 +33,7 @@ BENCHES: Final[dict[str, Bench]] = {
     "vpcd": Bench("bench.vpcd", "a PC/SC program on the virtual reader, next to the same on the reader itself"),
     "modem": Bench("bench.modem_side", "what a client adds to a TPDU when all its modems boot at once"),
     "guard": Bench("bench.guard_cost", "what the guard's shipped rules cost a TPDU"),
+    "trace": Bench("bench.trace_cost", "what a trace costs the sessions that nobody watches"),
     "tls": Bench("bench.tls_cost", "what TLS costs a TPDU, and a thousand clients that connect at once"),
     "garbage": Bench("bench.garbage", "sessions while garbage comes to the ports, and without it"),
     "flood": Bench("bench.flood", "a session over TLS, and the programs' end, while PINGs flood the plaintext ports"),

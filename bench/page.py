@@ -119,7 +119,7 @@ async def measure(options: argparse.Namespace, program: Program, rspro: HostPort
             card = {"card": f"B{number % _BANKS + 1}:{number // _BANKS}"}
             answer = await client.put(f"/api/v2/mappings/C{number}:0", json=card)
             assert answer.status_code == 201, answer.text
-        page_bytes = len((await client.get("/", headers={"Accept": "text/html"})).content)
+        overview = await client.get("/", headers={"Accept": "text/html"})
         tasks = await stack.enter_async_context(TaskOwner("viewers"))
         stack.callback(tasks.cancel)
         counted = [0] * (options.viewers - 1)
@@ -149,7 +149,8 @@ async def measure(options: argparse.Namespace, program: Program, rspro: HostPort
             "p95 ms": durations[int(len(durations) * 0.95)],
             "server CPU %": round(100 * (after.user + after.system - cpu.user - cpu.system) / elapsed, 1),
             "kB/s for a viewer": round((sum(counted) - before) / elapsed / viewers / 1000, 1),
-            "page kB": round(page_bytes / 1000),
+            "page kB": round(len(overview.content) / 1000),
+            "compressed kB": round(int(overview.headers["content-length"]) / 1000),
             "stale": str(is_stale),
         }
 

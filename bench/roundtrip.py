@@ -127,15 +127,21 @@ async def _echo(sessions: int, options: Options) -> Result:
 
 
 @asynccontextmanager
-async def _open_bankd(
-    source: str, reader: Callable[[int], str], env: Mapping[str, str], sessions: int, words: Sequence[str] = ()
+async def open_bankd(
+    source: str,
+    reader: Callable[[int], str],
+    env: Mapping[str, str],
+    sessions: int,
+    words: Sequence[str] = (),
+    *,
+    server: ScriptedServer | None = None,
 ) -> AsyncIterator[tuple[Program, int]]:
-    """A bankd with all slots mapped, and its port."""
+    """A bankd with all slots mapped, and its port. ``server`` is what it is to connect to; without it, one is made."""
     with tempfile.TemporaryDirectory(prefix="remsim-bench-") as folder:
         config = Path(folder) / "bankd.toml"
         slots = "".join(f'[[slot]]\nslot = {n}\nreader = "{reader(n)}"\n' for n in range(sessions))
         config.write_text(f'reader = "{source}"\n{slots}', encoding="utf-8")
-        async with ScriptedServer() as server:
+        async with server or ScriptedServer() as server:
             arguments = {
                 "--server": f"127.0.0.1:{server.port}",
                 "--bank-id": BANK,
@@ -154,7 +160,7 @@ async def _open_bankd(
 async def _bankd(
     name: str, source: str, reader: Callable[[int], str], env: Mapping[str, str], sessions: int, options: Options
 ) -> Result:
-    async with _open_bankd(source, reader, env, sessions) as (program, port):
+    async with open_bankd(source, reader, env, sessions) as (program, port):
         return await measure_load(name, program, port, sessions, options)
 
 
@@ -214,7 +220,7 @@ async def measure_resume(sessions: Sequence[int], rounds: int, options: Options)
         pairs: list[dict[str, Cell]] = []
         with tempfile.TemporaryDirectory(prefix="remsim-bench-") as folder:
             env = null_reader.plug_in(Path(folder), count)
-            async with _open_bankd(null_reader.SOURCE, null_reader.reader_name, env, count, words) as (program, port):
+            async with open_bankd(null_reader.SOURCE, null_reader.reader_name, env, count, words) as (program, port):
                 for number in range(1, rounds + 1):
                     found: dict[bool, Result] = {}
                     for offered in (False, True) if number % 2 else (True, False):

@@ -2,6 +2,7 @@
 """Plays the server towards one bankd: accepts it, creates mappings, answers PING. In the loop of the measurement."""
 
 import asyncio
+from dataclasses import replace
 from typing import Final, Self, cast
 
 from bench.frames import SERVER, frame
@@ -9,6 +10,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire import ccm
 from remsim.wire.ipa import FrameReader
 from remsim.wire.messages.codec import decode_pdu
+from remsim.wire.messages.extensions import TraceInd, TraceReq
 from remsim.wire.messages.rspro import (
     ConnectBankReq,
     ConnectBankRes,
@@ -19,6 +21,8 @@ from remsim.wire.messages.rspro import (
 )
 
 _PATIENCE_S: Final = 60.0
+#: Abilities are looked for in the version of programs of ours only.
+_OWN_SERVER: Final = replace(SERVER, software="remsim-server", sw_version="0")
 
 
 class _BankdLink(asyncio.Protocol):
@@ -47,7 +51,11 @@ class _BankdLink(asyncio.Protocol):
 class ScriptedServer:
     """Listens on a free port of 127.0.0.1."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, abilities: tuple[str, ...] | None = None) -> None:
+        """``abilities`` are those that it names, as a server of ours; None: it is a classic one."""
+        self._identity = SERVER if abilities is None else _OWN_SERVER.with_abilities(abilities)
+        #: Records of traces that came.
+        self.traced = 0
         self.transports: set[asyncio.Transport] = set()
         self.port = 0
         self._bankd: asyncio.Transport | None = None
@@ -72,8 +80,10 @@ class ScriptedServer:
         match message:
             case ConnectBankReq():
                 self._bankd = transport
-                transport.write(frame(ConnectBankRes(SERVER, ResultCode.OK), tag))
+                transport.write(frame(ConnectBankRes(self._identity, ResultCode.OK), tag))
                 self._is_there.set()
+            case TraceInd():
+                self.traced += len(message.records) + message.left_out
             case CreateMappingRes():
                 if message.result is not ResultCode.OK:
                     raise RuntimeError(f"the bankd refuses a mapping: {message.result.name}")
@@ -90,3 +100,8 @@ class ScriptedServer:
             for slot in range(count):
                 self._bankd.write(frame(CreateMappingReq(ClientSlot(1, slot), BankSlot(bank, slot)), slot + 1))
             await self._is_mapped.wait()
+
+    def watch(self, slot: BankSlot, for_s: float) -> None:
+        """Have the bankd trace a slot for so long; 0: no more."""
+        assert self._bankd is not None
+        self._bankd.write(frame(TraceReq(round(for_s * 1000), bank_slot=slot)))

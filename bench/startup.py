@@ -41,7 +41,7 @@ SERVICES: Final[dict[str, list[str]]] = {
 
 def _until_end(argv: Sequence[str], home: Path) -> float:
     """Seconds of the processor for a command that ends. Raises CalledProcessError."""
-    process = _started(argv, _environment(home))
+    process = started(argv, _environment(home))
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -57,7 +57,7 @@ def _until_ready(argv: Sequence[str], home: Path) -> float:
         manager.bind(str(path))
         manager.settimeout(_READY_S)
         environment = _environment(home) | {"NOTIFY_SOCKET": str(path)}
-        with _started(argv, environment) as process:
+        with started(argv, environment) as process:
             try:
                 while manager.recv(4096) != b"READY=1":
                     pass
@@ -66,7 +66,7 @@ def _until_ready(argv: Sequence[str], home: Path) -> float:
                 process.terminate()
 
 
-def _started(argv: Sequence[str], environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+def started(argv: Sequence[str], environment: dict[str, str]) -> "subprocess.Popen[bytes]":
     """A program that ends with this one, even if this one is killed; what ties it to this one counts for each."""
     return subprocess.Popen([*TIED_TO_US, *argv], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

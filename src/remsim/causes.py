@@ -8,10 +8,10 @@ import errno
 import re
 import socket
 import ssl
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.core.errors import CLOSED_UNHEARD
+from remsim.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ that were not made to be shown, such as those of exceptions, ``scrub`` takes out
 """
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Self
 
@@ -23,6 +22,7 @@ from remsim.card.class_byte import class_byte
 from remsim.card.private_files import is_private
 from remsim.card.selection import Path, SelectionTracker, Step, is_success
 from remsim.card.tpdu import HEADER_LENGTH, is_well_formed, tpdu_of_apdu
+from remsim.core.values import dataclass
 
 FILL: Final = 0xFF
 HIDDEN_TEXT: Final = "**"

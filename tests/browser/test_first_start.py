@@ -21,7 +21,7 @@ from tests.doubles.programs import Program, remsim
 from tests.doubles.server_rig import running_server
 from tests.doubles.tls_rig import bankd_service, client_service, running
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("quick_start")]
 
 
 async def enrolled(page: Page, folder: Path) -> Credentials:

@@ -15,6 +15,7 @@ from remsim.pki.codes import CODE_ID_BYTES, encode_bytes
 from remsim.pki.enrolment_service import EnrolmentService
 from remsim.server.api import enrolment, errors
 from remsim.server.api.auth import AuthMiddleware
+from remsim.server.api.resource import RestApplication
 from remsim.server.authority.audit import CertificateAudit
 from remsim.server.core.actions import Entry
 from remsim.server.core.tokens import FAILURE_FORGIVEN_S, FAILURES_ALLOWED
@@ -41,9 +42,9 @@ async def service(tmp_path: Path) -> AsyncIterator[ServerService]:
         yield running
 
 
-def served_enrolment(ca: CertificateWorld, log: NotedLog, clocks: Clocks, counts: LimitCounts) -> FastAPI:
+def served_enrolment(ca: CertificateWorld, log: NotedLog, clocks: Clocks, counts: LimitCounts) -> RestApplication:
     """The routes of enrolment, with these clocks."""
-    served = FastAPI()
+    served = RestApplication()
     errors.install(served, counts)
     entries: list[Entry] = []
     issuances = CertificateAudit((), entries.append, entries.append)

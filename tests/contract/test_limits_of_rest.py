@@ -11,7 +11,6 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from remsim.config import HostPort, ServerConfig
@@ -28,6 +27,7 @@ from remsim.server.api import enrolment, errors, limits
 from remsim.server.api import listener as listener_module
 from remsim.server.api.connection import ON_PROVEN
 from remsim.server.api.listener import RestListener
+from remsim.server.api.resource import RestApplication
 from remsim.server.authority.audit import CertificateAudit
 from remsim.server.core.tokens import FAILURES_ALLOWED, TokenRole, failure_limiter
 from remsim.server.service import ServerService
@@ -362,7 +362,7 @@ async def test_source_that_tries_tokens_must_wait(service: ServerService, tmp_pa
 @reaches(LimitName.RENEWALS)
 async def test_holder_that_renews_all_the_time_must_wait(ca: CertificateWorld) -> None:
     counts = LimitCounts()
-    served = FastAPI()
+    served = RestApplication()
     errors.install(served, counts)
     issuances = CertificateAudit((), lambda _entry: None, lambda _entry: None)
     log, service = get_logger("test"), EnrolmentService(ca.authority)

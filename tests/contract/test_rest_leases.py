@@ -283,7 +283,7 @@ async def test_there_are_no_more_than_the_limit(admin: httpx2.AsyncClient, monke
     monkeypatch.setattr(lending, "MAX_LEASES", 1)
     assert (await admin.post(f"{V2}/leases", json=wants("C1:0"))).status_code == 201
     answer = await admin.post(f"{V2}/leases", json=wants("C2:0"))
-    assert (answer.status_code, answer.json()["code"]) == (409, "too_many")
+    assert (answer.status_code, answer.json()["code"], answer.json()["limit"]) == (409, "too_many", "leases")
 
 
 async def test_leases_are_there_after_a_restart(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 """Webhooks over a whole server, with a receiver on loopback that fails when it is told to."""
 
 import asyncio
+import io
 import json
 import re
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from typing import cast
 import httpx2
 import pytest
 
+from remsim.cli.main import main
 from remsim.config import ServerConfig
 from remsim.core.limits import LimitName
 from remsim.rest import Rest, webhooks
@@ -214,6 +216,81 @@ async def test_a_test_says_what_comes_of_it(admin: httpx2.AsyncClient, monkeypat
     assert said["outcome"].startswith("ConnectError")
 
 
+async def test_one_that_is_paused_gets_nothing_until_it_goes_on_and_keeps_what_happens(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        receiver = await stack.enter_async_context(receiving())
+        async with running_server(tmp_path, rest_open=False) as service, AsyncExitStack() as inner:
+            rest = await admin_of(inner, service, tmp_path)
+            order = {"url": receiver.url, "kinds": ["labels_changed"]}
+            assert (await rest.post(f"{V2}/webhooks", json=order)).status_code == 201
+            paused = (await rest.post(f"{V2}/webhooks/1/pause")).json()
+            assert paused["paused_since"].startswith("20")
+            # Once more changes nothing.
+            again = (await rest.post(f"{V2}/webhooks/1/pause")).json()
+            assert again["paused_since"] == paused["paused_since"]
+            for nr in range(2):
+                await label(rest, f"B1:{nr}", "a")
+            assert (await rest.get(f"{V2}/webhooks/1")).json()["waiting"] == 2
+            tested = await rest.post(f"{V2}/webhooks/1/test")
+            assert (tested.status_code, tested.json()["code"]) == (409, "paused")
+        async with running_server(tmp_path, rest_open=False) as service:
+            rest = await admin_of(stack, service, tmp_path)
+            await label(rest, "B1:2", "a")
+            shown = (await rest.get(f"{V2}/webhooks/1")).json()
+            assert (shown["waiting"], shown["paused_since"]) == (3, paused["paused_since"])
+            assert receiver.got.empty()
+            assert "paused_since" not in (await rest.post(f"{V2}/webhooks/1/resume")).json()
+            got = [await receiver.next() for _ in range(3)]
+            assert [json.loads(each.body)["data"]["subject"] for each in got] == ["B1:0", "B1:1", "B1:2"]
+            actions = [entry["action"] for entry in (await rest.get(f"{V2}/audit")).json()["items"]]
+            assert [action for action in actions if action.startswith("webhook")] == [
+                *("webhook.create", "webhook.pause", "webhook.resume")
+            ]
+
+
+async def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running_server(tmp_path, rest_open=False) as service, receiving(204, 404) as receiver:
+        config = ServerConfig(state_dir=tmp_path)
+        token, _ = await asyncio.to_thread(create_token, config, name="x", role=TokenRole.ADMIN)
+        monkeypatch.setenv("REMSIM_TOKEN", token)
+
+        async def ctl(*words: str, json_too: bool = False) -> tuple[int, str]:
+            options = ["--rest", f"http://{service.rest_address}", *(["--json"] if json_too else [])]
+            status = await asyncio.to_thread(main, ["ctl", *options, "webhooks", *words])
+            out, err = capsys.readouterr()
+            return status, out + "".join(line for line in err.splitlines() if line.startswith("remsim"))
+
+        assert await ctl() == (0, "events are sent to nobody\n")
+        secret = tmp_path / "secret"
+        secret.write_text("0123456789abcdef\n")
+        status, text = await ctl("add", receiver.url, "--kind", "labels_changed", "--secret", str(secret))
+        assert (status, text) == (0, f"webhook 1: {receiver.url}\n")
+        monkeypatch.setattr("sys.stdin", io.StringIO("fedcba9876543210\n"))
+        status, text = await ctl("add", receiver.url, "--secret", "-", json_too=True)
+        assert status == 0, text
+        assert json.loads(text)["secret"] == "fedcba9876543210"
+        status, text = await ctl("add", receiver.url)
+        assert re.search(r"^its secret, which is not shown again: \S{40,}$", text, re.MULTILINE)
+        for wrong in (("add", "x"), ("add", receiver.url, "--kind", "x"), ("add", receiver.url, "--secret", "/none")):
+            assert (await ctl(*wrong))[0] in (1, 2)
+        assert await ctl("test", "1") == (0, "delivery 1: delivered\n")
+        got = await receiver.next()
+        seconds = got.headers["remsim-signature"].partition(",")[0].removeprefix("t=")
+        assert got.headers["remsim-signature"] == core.signature("0123456789abcdef", got.body, int(seconds))
+        status, text = await ctl("test", "1")
+        assert (status, "not delivered: HTTP 404" in text) == (1, True)
+        status, text = await ctl("log", "1")
+        assert [line.split()[:3] for line in text.splitlines()[1:]] == [
+            *(["1", "webhook_test", "delivered"], ["2", "webhook_test", "waiting"])
+        ]
+        assert (await ctl("pause", "1"))[1].startswith("webhook 1 is paused; ")
+        assert "paused since 20" in (await ctl("list"))[1]
+        assert (await ctl("resume", "1"))[1].startswith("webhook 1 goes on; ")
+        assert await ctl("delete", "3") == (0, "deleted webhook 3\n")
+        assert [each["id"] for each in json.loads((await ctl(json_too=True))[1])] == [1, 2]
+        assert (await ctl("log", "3"))[0] == 1
+
+
 async def test_addresses_that_are_not_allowed_are_not_called(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         receiver = await stack.enter_async_context(receiving())
@@ -291,6 +368,8 @@ async def test_the_library_makes_the_calls(tmp_path: Path) -> None:
                 made = rest.do(webhooks.create_webhook(receiver.url, kinds=["card_gone"]))
                 said = rest.do(webhooks.test_webhook(made.id))
                 assert [each.id for each in rest.items(webhooks.list_webhooks())] == [made.id]
+                assert rest.do(webhooks.pause_webhook(made.id)).paused_since is not None
+                assert rest.do(webhooks.resume_webhook(made.id)).paused_since is None
                 assert [each.id for each in rest.items(webhooks.list_deliveries(made.id))] == [said.id]
                 rest.do(webhooks.delete_webhook(made.id))
                 return said.state

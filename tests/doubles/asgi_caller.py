@@ -15,10 +15,10 @@ from starlette.types import ASGIApp, Message, Scope
 _PATIENCE_S: Final = 20.0
 
 
-async def ask_app(app: ASGIApp, method: str, target: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
-    """Send a request without a body; status and body."""
+def scope_of(method: str, target: str, headers: Mapping[str, str]) -> Scope:
+    """What an application gets of a request (ASGI 3.0)."""
     raw_path, _, query = target.encode("ascii").partition(b"?")
-    scope: Scope = {
+    return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
@@ -36,6 +36,11 @@ async def ask_app(app: ASGIApp, method: str, target: str, headers: Mapping[str, 
         ],
         "state": {},
     }
+
+
+async def ask_app(app: ASGIApp, method: str, target: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    """Send a request without a body; status and body."""
+    scope = scope_of(method, target, headers)
     status, parts, was_asked = 0, [], False
 
     async def receive() -> Message:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import uvicorn
-from fastapi import FastAPI
 
 from remsim.config import HostPort
 from remsim.core.identity import Identity
@@ -17,6 +16,7 @@ from remsim.net.runtime.tasks import TaskOwner
 from remsim.net.tls.contexts import TlsContexts
 from remsim.pki.enrolment_service import EnrolmentService
 from remsim.server.api import enrolment, errors
+from remsim.server.api.resource import RestApplication
 from remsim.server.authority.audit import CertificateAudit
 from remsim.server.core.actions import Entry
 from tests.doubles.certificates import SERVER, CertificateWorld
@@ -45,7 +45,7 @@ async def enrolment_server(
     sock.listen()
     server = EnrolmentServer(ca, f"https://127.0.0.1:{sock.getsockname()[1]}")
     contexts = TlsContexts((anchor or ca).credentials(identity, folder="https"))
-    app = FastAPI()
+    app = RestApplication()
     errors.install(app)
     enrolment.mount(
         app,

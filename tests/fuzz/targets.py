@@ -21,7 +21,7 @@ from remsim.server.core.card_choice import CardChoiceError
 from remsim.server.core.labels import LabelError
 from remsim.uicc.errors import ProfileError, StateError
 from remsim.wire.errors import DecodeError
-from tests.fuzz import on_card, on_files, on_pcscd, on_proofs, on_rest, on_usb, on_wire
+from tests.fuzz import on_card, on_files, on_pcscd, on_proofs, on_rest, on_traces, on_usb, on_wire
 from tests.fuzz.target import Target
 
 _JSON: Final = (b'{"', b'":', b"[]", b"null", b"true", b"1e999", b"\\ud800")
@@ -37,7 +37,10 @@ TARGETS: Final[dict[str, Target]] = {
     "sessions": Target(on_wire.sessions, longest=1024, plays_a_second=1000),
     "fast-codec": Target(on_wire.fast_codec, longest=340),
     "list-parts": Target(on_wire.list_parts),
+    "told-traces": Target(on_traces.told_traces, (DecodeError,), longest=1024, plays_a_second=1500),
     # From modems, cards and readers.
+    "traces": Target(on_traces.traces, plays_a_second=500),
+    "cut-captures": Target(on_traces.cut_captures, longest=300),
     "atrs": Target(on_card.atrs, (AtrError,), longest=40),
     "commands": Target(on_card.commands, longest=270),
     "exchanges": Target(on_card.exchanges, (TpduError,)),

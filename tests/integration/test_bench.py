@@ -2,17 +2,19 @@
 """The measurements run and tell what they promise; how fast anything is, is not asserted anywhere."""
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bench.certificates import Lab
 from bench.startup import COMMANDS, SERVICES
 from remsim.core.identity import Identity
 from tests.doubles.programs import Program
-from tests.reference import reference
+from tests.reference import ROOT, reference
 
 _TIMEOUT_S = 120.0
 
@@ -41,6 +43,29 @@ def test_start_of_every_program_is_told_as_ratio_to_the_interpreter(tmp_path: Pa
     rows = _bench(tmp_path, "startup", "--rounds", "1")
     assert [row["program"] for row in rows] == ["python -c pass", *COMMANDS, *SERVICES]
     assert all(row["CPU s"] and row["ratio"] for row in rows)
+
+
+_STARTER = """\
+import os, sys
+from bench.startup import started
+program = started([sys.executable, "-c", sys.argv[1], sys.argv[2]], dict(os.environ))
+print(program.pid, flush=True)
+program.wait()
+"""
+_STARTED = "import signal, sys; open(sys.argv[1], 'w').close(); signal.pause()"
+
+
+def test_program_whose_start_is_measured_ends_with_the_measurement_that_is_killed(tmp_path: Path) -> None:
+    is_up = tmp_path / "is_up"
+    os.mkfifo(is_up)
+    with Program([sys.executable, "-c", _STARTER, _STARTED, str(is_up)]) as starter:
+        pid = int(starter.wait_for_stdout(r"^(\d+)$")[1])
+        # Ends when the program has opened its end.
+        is_up.read_bytes()
+        measured = psutil.Process(pid)
+        starter.kill()
+        _, alive = psutil.wait_procs([measured], timeout=_TIMEOUT_S)
+    assert not alive
 
 
 @pytest.mark.timeout(180)
@@ -174,6 +199,17 @@ def test_cost_of_the_guard_is_told_for_each_command(tmp_path: Path) -> None:
     rows = _bench(tmp_path, "guard", "--seconds", "0.3", "--rounds", "1")
     assert [row["command"] for row in rows] == ["SELECT", "READ BINARY", "READ RECORD", "STATUS"]
     assert all(row["p50 ratio"] and row["guard's own µs"] for row in rows)
+
+
+def test_cost_of_a_trace_is_told_for_those_who_are_not_watched(tmp_path: Path) -> None:
+    rows = _bench(tmp_path, "trace", "--sessions", "2", "--seconds", "0.4", "--rounds", "1", "--before", str(ROOT))
+    assert [row["case"] for row in rows] == [
+        "no slot is watched",
+        "an idle slot is watched",
+        "one of the sessions is watched",
+        "before there were traces",
+    ]
+    assert all(row["p50 ratio"] and row["TPDU/s"] for row in rows)
 
 
 @pytest.mark.timeout(180)

@@ -32,10 +32,13 @@ HEAVY: Final = {
     "h11",
     "http",
     "httpx2",
+    "jinja2",
     "mako",
     "prometheus_client",
     "prompt_toolkit",
     "pydantic",
+    # FastAPI imports it when it makes a route.
+    "pydantic.v1",
     "pydantic_settings",
     "pygments",
     "pyudev",
@@ -116,7 +119,10 @@ DAEMONS: Final[list[tuple[str, set[str], set[str]]]] = [
     (
         "server --plaintext --rest-open --rspro 127.0.0.1:0 --rest 127.0.0.1:0",
         SERVER,
-        {"bankd", "client", "doctor", "emulators", "pki.authority", "readers", "server.api.enrolment", "uicc"},
+        {
+            *("bankd", "client", "doctor", "emulators", "pki.authority", "readers", "rest.client", "rest.stream"),
+            *("server.api.enrolment", "uicc"),
+        },
     ),
 ]
 

@@ -124,7 +124,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "rest": (
         ("models", "errors"),
         ("calls", "stream", "traces"),
-        ("authority", "client", "captures", "leases", "warnings", "webhooks"),
+        ("authority", "client", "captures", "leases", "trace_lines", "warnings", "webhooks"),
     ),
     "readers": (
         ("errors",),
@@ -190,7 +190,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("server",),
     ),
     "demo": (("scene",), ("board", "stage"), ("show",)),
-    "top": (("overview",), ("follow",), ("screen",)),
+    "top": (("overview",), ("follow", "slot_trace"), ("screen",)),
     "cli": (
         ("options", "rest", "completion"),
         ("main", "tables", "examination", "session", "tracing"),

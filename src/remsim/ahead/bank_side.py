@@ -8,7 +8,7 @@ once the card is free.
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from remsim.ahead.client_side import SentAhead, Used
@@ -23,6 +23,7 @@ from remsim.ahead.view import CardView, Snapshot
 from remsim.card.class_byte import class_byte
 from remsim.card.status import SW_CORRECT_LENGTH, SW_MORE_DATA
 from remsim.card.tpdu import HEADER_LENGTH
+from remsim.core.values import dataclass
 
 _FETCH_ONCE: Final = "fetch-once"
 #: Exchanges that are kept until they are looked at: twice the longest context.

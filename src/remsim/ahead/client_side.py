@@ -10,10 +10,10 @@ Answers are numbered from the last command that the bankd answered by itself: it
 """
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.ahead.pace import MAX_UNCONFIRMED, REPORT_INTERVAL
+from remsim.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

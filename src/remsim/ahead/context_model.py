@@ -9,11 +9,11 @@ commands always give the same prediction.
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Final, NamedTuple
 
 from remsim.ahead.symbols import START
+from remsim.core.values import dataclass
 
 #: Longest context that is compared.
 MAX_ORDER: Final = 32

@@ -4,8 +4,10 @@
 Bankd and client each count what they see of the same commands. All times are in seconds.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Self
+
+from remsim.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.ahead.context_model import MAX_COMMANDS, MAX_RECORDING, MIN_RECORDING, ContextModel
 from remsim.ahead.symbols import is_symbol
 from remsim.core.errors import IdRangeError, RemsimError
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
 
 #: Models in memory: with less than a megabyte each, less than 256 MB.
 MAX_PAIRS: Final = 192

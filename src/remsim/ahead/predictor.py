@@ -7,7 +7,7 @@ not, so a source that is wrong falls silent by itself and returns when it is rig
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from remsim.ahead.context_model import MAX_ORDER, ContextModel, Cursor, Prediction
@@ -16,6 +16,7 @@ from remsim.ahead.structure import Exchanged, Expected, Source, expected
 from remsim.ahead.symbols import START, command_of, symbol_of
 from remsim.ahead.view import CardView
 from remsim.card.tpdu import HEADER_LENGTH
+from remsim.core.values import dataclass
 
 #: A context of so many commands is believed before the rules of ``structure``.
 _LONG: Final = 4

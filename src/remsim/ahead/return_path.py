@@ -7,12 +7,12 @@ MF, or of 7FFF); what follows is relative to it. A command that was refused is o
 leaves selected. Sources: ETSI TS 102 221, clauses 8.4 and 11.1; 3GPP TS 51.011, clauses 6.5 and 9.2.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from remsim.card.class_byte import GSM_CLA, Family, class_byte
 from remsim.card.selection import CURRENT_APPLICATION, MF, is_success, short_identifier
+from remsim.core.values import dataclass
 
 INS_SELECT: Final = 0xA4
 INS_READ_BINARY: Final = 0xB0

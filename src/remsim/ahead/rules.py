@@ -7,7 +7,6 @@ clauses 7.3.1.1 and 11.1; 3GPP TS 51.011, clauses 8 and 9.2; 3GPP TS 31.102, cla
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -32,6 +31,7 @@ from remsim.ahead.view import CardView
 from remsim.card.class_byte import GSM_CLA, Family, class_byte
 from remsim.card.selection import CURRENT_APPLICATION, short_identifier
 from remsim.card.tpdu import HEADER_LENGTH, is_well_formed
+from remsim.core.values import dataclass
 
 _AUTHENTICATE, _ENVELOPE, _VERIFY, _UNBLOCK = 0x88, 0xC2, 0x20, 0x2C
 _PIN: Final = frozenset({0x20, 0x24, 0x26, 0x28, 0x2C})

@@ -6,7 +6,6 @@ What a file is like is taken from the answer to its SELECT (ETSI TS 102 221, cla
 is kept for the session only.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -17,6 +16,7 @@ from remsim.card.errors import TlvError
 from remsim.card.selection import is_success, short_identifier
 from remsim.card.tlv import parse_tlvs
 from remsim.card.tpdu import HEADER_LENGTH
+from remsim.core.values import dataclass
 
 _FCP, _DESCRIPTOR, _SIZE = 0x62, 0x82, 0x80
 #: File descriptor byte (table 11.5): bits that say DF, and the structure of an EF.

@@ -5,7 +5,7 @@
 told of each exchange once. Where something is not known for certain, it is unknown, and then nothing is guessed.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from remsim.ahead.return_path import (
@@ -30,6 +30,7 @@ from remsim.card.class_byte import GSM_CLA, Family, class_byte
 from remsim.card.filenames import application_name
 from remsim.card.selection import Path, SelectionTracker, TrackerState, is_success, short_identifier
 from remsim.card.tpdu import is_well_formed
+from remsim.core.values import dataclass
 
 _HEADER: Final = 5
 #: GET RESPONSEs that fetch one response bit by bit.

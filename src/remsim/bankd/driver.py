@@ -8,7 +8,6 @@ calls back and how often.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
-from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import Final, Protocol
@@ -18,6 +17,7 @@ from remsim.bankd.stuck import StuckReaders
 from remsim.card.iccid import read_iccid
 from remsim.card.identity import CardIdentity, read_identity
 from remsim.card.reset import ResetKind
+from remsim.core.values import dataclass
 from remsim.logs import get_logger
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.readers.base import CardReader, Outcome, as_reader_error

@@ -140,7 +140,7 @@ class BankdService:
         self.coordinator = self._make_coordinator()
         self._watch_card_times()
         # Once for each command, so looked up beforehand.
-        self._on_card_response = self.coordinator.cards.on_card_response
+        self._on_card_response = self.coordinator.on_card_response
         self._outlets = TraceOutlets(self.coordinator, self._slots, now=self._now)
         self._kept: Outlets | None = None
         self._metrics.show(self.coordinator, self.stuck, self._usable_readers)

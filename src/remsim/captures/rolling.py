@@ -10,10 +10,10 @@ import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from remsim.core.values import dataclass
 from remsim.trace.pcapng import CapturePacket, file_header, packet_block
 
 _SUFFIX: Final = ".pcapng"

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answers to short APDUs as values, and the limits of both (ISO/IEC 7816-3, clause 12.1). Knows no protocol."""
 
-from dataclasses import dataclass
 from typing import Final, Self
 
 from remsim.card.errors import ApduError
+from remsim.core.values import dataclass
 
 #: Most data bytes in a short command, and most in a short response.
 MAX_LC: Final = 255

@@ -18,7 +18,6 @@ SAFE = GSMA IoT.05. GSMA SGP.02, SGP.22 and SGP.32 add no instruction: they use 
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Final
 
@@ -26,6 +25,7 @@ from remsim.card.class_byte import Family, class_byte
 from remsim.card.errors import ApduCaseError
 from remsim.card.status import SW_CLA_NOT_SUPPORTED, SW_CORRECT_LENGTH, SW_INS_NOT_SUPPORTED
 from remsim.card.tpdu import HEADER_LENGTH
+from remsim.core.values import dataclass
 
 
 class Case(IntEnum):

@@ -6,12 +6,12 @@ group and names a protocol. TCK, the exclusive or of all bytes after TS, is ther
 Readers, protocol switching and baud rates belong elsewhere.
 """
 
-from dataclasses import dataclass
 from functools import reduce
 from operator import xor
 from typing import Final, NamedTuple
 
 from remsim.card.errors import AtrError
+from remsim.core.values import dataclass
 
 #: TS and at most 32 characters (clause 8.2.1).
 MAX_ATR: Final = 33

@@ -7,7 +7,7 @@ the ATR well-formed: T0, the TDi and TCK are computed anew. Readers deliver some
 announced; a rule mends these, and without rules the modem is shown what the reader delivered.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from functools import reduce
 from operator import xor
@@ -15,6 +15,7 @@ from typing import Final
 
 from remsim.card.atr import DI, FI, MAX_ATR, Atr, mend_atr, parse_atr
 from remsim.card.errors import AtrError
+from remsim.core.values import dataclass
 
 _TS_DIRECT: Final = 0x3B
 _T15: Final = 15

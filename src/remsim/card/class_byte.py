@@ -17,9 +17,10 @@ FF      invalid
 Direction tables, software card, guard and redaction all ask here, so that they agree on every value.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+from remsim.core.values import dataclass
 
 GSM_CLA: Final = 0xA0
 

@@ -5,13 +5,13 @@ PPSS (FF), PPS0 with the protocol and one bit for each of PPS1..PPS3 that follow
 or of all bytes zero. Knows values, not who sends them when.
 """
 
-from dataclasses import dataclass
 from functools import reduce
 from operator import xor
 from typing import Final, Self
 
 from remsim.card.atr import DI, FI
 from remsim.card.errors import PpsError
+from remsim.core.values import dataclass
 
 PPSS: Final = 0xFF
 #: PPSS, PPS0 and PCK; with PPS1, PPS2 and PPS3 it is six.

@@ -7,13 +7,13 @@ served. No I/O: TPDUs come out of the generator, response TPDUs go in, the respo
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.card.apdu import MAX_LC, MAX_LE
 from remsim.card.errors import TpduError
 from remsim.card.status import SW_OK
 from remsim.card.tpdu import HEADER_LENGTH, CommandTpdu, tpdu_of_apdu
+from remsim.core.values import dataclass
 
 _SW1_MORE: Final = frozenset({0x61, 0x9F})
 _SW1_LENGTH: Final = 0x6C

@@ -10,13 +10,13 @@ No I/O: APDUs come out of the generator ``exchange``, response APDUs go in, and 
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.card.apdu import MAX_LE
 from remsim.card.apdu_case import Case, look_up
 from remsim.card.errors import TpduError
 from remsim.card.tpdu import HEADER_LENGTH, is_well_formed
+from remsim.core.values import dataclass
 
 _INS_GET_RESPONSE: Final = 0xC0
 _CLA_GSM: Final = 0xA0

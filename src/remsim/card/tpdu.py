@@ -4,10 +4,10 @@
 Whether P3 counts bytes to the card or from it is not written in the TPDU; here the presence of data tells.
 """
 
-from dataclasses import dataclass
 from typing import Final, Self
 
 from remsim.card.errors import TpduError
+from remsim.core.values import dataclass
 
 HEADER_LENGTH: Final = 5
 MAX_TPDU: Final = HEADER_LENGTH + 255

@@ -16,8 +16,7 @@ from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
-from remsim.card.iccid import is_iccid
-from remsim.cli import bundles, fleet, health, latency, leases, slot_orders, tables, warnings
+from remsim.cli import bundles, fleet, health, latency, leases, slot_orders, tables, warnings, webhooks
 from remsim.cli.options import (
     NO_COMMON_OPTIONS,
     NO_REST_OPTIONS,
@@ -32,8 +31,6 @@ from remsim.cli.session import CtlSession, Given, IdText
 from remsim.config import TextError, read_text
 from remsim.core.errors import ConfigError, IdRangeError, RemsimError, reason_of
 from remsim.core.ids import BankSlot, ClientSlot, check_id
-from remsim.logs import setup_logging
-from remsim.policy.mapping import parse_mapping_policy
 
 commands = command_app("ctl", "Look at banks, clients and mappings of a server, and change mappings.")
 #: Options of ``remsim ctl`` itself may stand before or after its command.
@@ -77,7 +74,9 @@ def _run(words: tuple[str, ...], server: RestOptions, common: CommonOptions, *, 
         # Help or version: they need no server.
         result = command(*bound.args, **bound.kwargs)
         return result if isinstance(result, int) else 0
+    # Only now: help needs neither.
     from remsim.config import CtlConfig
+    from remsim.logs import setup_logging
 
     config = resolve(CtlConfig, common, **vars(server))
     setup_logging(level=config.log_level, log_format=config.log_format)
@@ -215,6 +214,9 @@ commands.command(policy)
 @policy.command
 def check(file: str, bank_slot: IdText = None, client_slot: IdText = None, /, *, number: IccidText = None) -> int:
     """Check a policy FILE, and show what it allows for BANK:SLOT CLIENT:SLOT. Needs no server."""
+    from remsim.card.iccid import is_iccid
+    from remsim.policy.mapping import parse_mapping_policy
+
     number = None if number is None else number.upper()
     if number is not None and not is_iccid(number):
         raise ConfigError("--number is no ICCID", hint="write its digits (0 to 9, A to E), 20 at most")
@@ -249,6 +251,7 @@ def global_reset(
 fleet.add_to(commands)
 health.add_to(commands)
 commands.command(leases.lease)
+commands.command(webhooks.webhooks)
 commands.command(warnings.warnings)
 commands.command(bundles.bundle)
 latency.add_to(commands)

@@ -7,7 +7,6 @@ runs, because help needs none.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cyclopts import App
@@ -17,6 +16,7 @@ from remsim.cli.session import Given
 from remsim.core.errors import IdRangeError, RemsimError
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.text import counted, lasting
+from remsim.core.values import dataclass
 
 if TYPE_CHECKING:
     from remsim.rest import Rest

@@ -92,6 +92,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
 def own_words() -> list[str]:
     """Return the words behind the program's name, of a process that has just started for them."""
     gc.set_threshold(*_START_GC_THRESHOLDS)
+    # pydantic would look for plug-ins of its own in all packages that are installed here. None has a part in this.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     return sys.argv[1:]
 
 

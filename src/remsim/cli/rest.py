@@ -10,7 +10,6 @@ HTTP and TLS are imported when a server is called, because help needs neither.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from os import R_OK, access
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +20,7 @@ from remsim import __version__
 from remsim.config import CREDENTIALS_NAME, REST_PORT, HostPort, default_state_dir
 from remsim.core.errors import ConfigError, RemsimError
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
 from remsim.net.runtime.report import say_error
 
 if TYPE_CHECKING:

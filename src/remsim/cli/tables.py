@@ -111,6 +111,20 @@ def print_leases(rows: Sequence[Sequence[str]]) -> None:
     _print_table(columns, [[escape(cell) for cell in row] for row in rows], nothing="no card is lent")
 
 
+def print_webhooks(rows: Sequence[Sequence[str]]) -> None:
+    """Print one line per webhook."""
+    columns = ["WEBHOOK", "URL", "KINDS", "WAITING", "STATE"]
+    _print_table(columns, [[escape(cell) for cell in row] for row in rows], nothing="events are sent to nobody")
+
+
+def print_deliveries(rows: Sequence[Sequence[str]]) -> None:
+    """Print one line per delivery."""
+    columns = ["DELIVERY", "KIND", "STATE", "AT", "ATTEMPTS", "OUTCOME"]
+    _print_table(
+        columns, [[escape(cell) for cell in row] for row in rows], nothing="nothing was sent, and nothing waits"
+    )
+
+
 def print_warnings(rows: Sequence[Sequence[str]]) -> None:
     """Print one line per warning."""
     columns = ["SEVERITY", "ABOUT", "KIND", "SINCE", "WHAT IS WRONG", "WHAT TO DO"]

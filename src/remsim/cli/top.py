@@ -17,7 +17,8 @@ def top(
 ) -> int:
     """See banks, clients, cards and problems of a server, live, in a terminal of at least 80 columns and 24 lines.
 
-    Keys: 1, 2 and 3 show slots, clients and events; / searches; q ends. The token is taken from REMSIM_TOKEN.
+    Keys: 1, 2 and 3 show slots, clients and events; t traces the chosen one; / searches; q ends. The token is taken
+    from REMSIM_TOKEN.
     """
     from remsim.cli.rest import open_rest
     from remsim.config import CtlConfig

@@ -193,7 +193,7 @@ class TraceWatch:
         self._failures += 1
 
     def _on_item(self, item: "TraceItem") -> None:
-        from remsim.cli.tracing import ends_text
+        from remsim.rest.trace_lines import ends_text
         from remsim.rest.traces import TraceEndsModel, TraceMissedModel
 
         if self._lost_at is not None:

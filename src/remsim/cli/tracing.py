@@ -4,27 +4,20 @@
 import os
 import shutil
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Final, Protocol, TextIO
 
 from remsim.captures import RollingCapture
 from remsim.core.errors import RemsimError
-from remsim.core.text import counted, escape
 from remsim.rest.captures import packet_of
-from remsim.rest.traces import TraceEndsModel, TraceModel
+from remsim.rest.trace_lines import HEADING, Tone, line_of, tone_of
+from remsim.rest.traces import TraceModel
 from remsim.trace.pcapng import file_header, packet_block
 
-#: What stands before a command that is not simply the modem's.
-_MARKS: Final = {"guess": "g", "restore": "r", "inventory": "i"}
-#: A command of the modem that the bankd had answered ahead.
-_AHEAD: Final = "*"
-_HEADING: Final = "time (UTC)       card  network    ms; g guess, r restore, i inventory, * answered ahead"
 _INDENT: Final = " " * 32
-_CYAN, _RED, _DIM = "36", "31", "2"
+#: What the tone of a line is in a terminal.
+_COLOURS: Final = {Tone.PLAIN: "", Tone.DIM: "2", Tone.MARKED: "36", Tone.WRONG: "31"}
 _NO_LIMIT: Final = 1 << 20
-#: Status words that are no error, by their first byte.
-_GOOD: Final = frozenset({"90", "91", "92", "9F", "61", "62", "63", "6C"})
 
 
 class TraceOutput(Protocol):
@@ -55,56 +48,25 @@ class LineOutput:
 
     def heading(self, slot: str) -> None:
         """What the columns are."""
-        self._say(_HEADING, _DIM)
+        self._say(HEADING, Tone.DIM)
 
     def record(self, record: TraceModel) -> None:
         """One record, in one line; with bytes in up to three."""
-        self._say(line_of(record), _colour(record))
+        self._say(line_of(record), tone_of(record))
         if self._shows_bytes:
             for arrow, text in ((">", record.command), ("<", record.response)):
                 if text is not None:
-                    self._say(f"{_INDENT}{arrow} {text}", _DIM)
+                    self._say(f"{_INDENT}{arrow} {text}", Tone.DIM)
 
     def close(self) -> None:
         """Nothing is kept back."""
 
-    def _say(self, text: str, colour: str) -> None:
+    def _say(self, text: str, tone: Tone) -> None:
+        colour = _COLOURS[tone]
         if len(text) > self._width:
             text = text[: self._width - 3] + "..."
         shown = f"\033[{colour}m{text}\033[0m" if self._has_colours and colour else text
         print(shown, file=self._out, flush=True)
-
-
-def line_of(record: TraceModel) -> str:
-    """``20:21:00.824     13.2      1.8  READ BINARY, 10 bytes [EF.ICCID]: 9000 ok, 10 bytes``."""
-    clock = datetime.fromisoformat(record.at).strftime("%H:%M:%S.%f")[:12]
-    if record.kind == "left_out":
-        return f"{clock}{'':20}({counted(record.left_out or 0, 'record')} of {record.source} left out: too many)"
-    is_ahead = record.origin == "modem" and "+" in (record.command_id or "")
-    mark = _AHEAD if is_ahead else _MARKS.get(record.origin or "", " ")
-    times = "".join(f"{'' if value is None else f'{value:.1f}':>9}" for value in (record.card_ms, record.network_ms))
-    words = escape(record.words or record.kind)
-    if record.kind == "command":
-        words += f": {escape(record.answer or 'no answer')}"
-    elif record.kind == "atr":
-        words += f" {record.response or ''}"
-    return f"{clock}{times} {mark} {words}"
-
-
-def _colour(record: TraceModel) -> str:
-    if record.kind != "command":
-        return _CYAN
-    if record.answer is None or record.answer[:2] not in _GOOD:
-        return _RED
-    return "" if record.origin == "modem" else _DIM
-
-
-def ends_text(ends: TraceEndsModel) -> str:
-    """Who tells, and who does not and why."""
-    telling = [end.slot for end in ends.ends if end.traces]
-    silent = [end.problem or f"{end.slot} does not" for end in ends.ends if not end.traces]
-    said = f"tracing {' and '.join(telling)}" if telling else f"nobody traces {ends.slot} now"
-    return "; ".join([said, *silent])
 
 
 class JsonOutput:

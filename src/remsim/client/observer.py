@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hooks to watch client slots live: for the demonstration, a user interface, tests."""
 
-from dataclasses import dataclass
-
 from remsim.client.core.notices import Notice, NoticeKind
 from remsim.core.ids import ClientSlot
+from remsim.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

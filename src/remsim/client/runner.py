@@ -7,7 +7,6 @@ Takes no decisions: turns what happens into coordinator calls and carries out th
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -39,6 +38,7 @@ from remsim.core.executor import ActionExecutor
 from remsim.core.identity import Identity, Role
 from remsim.core.limits import LimitName
 from remsim.core.log_event import LogEvent
+from remsim.core.values import dataclass
 from remsim.emulators.base import CardEmulator, EmulatorEvents, Hardware, Lines, PpsResult
 from remsim.logs import Logger, get_logger
 from remsim.net.connections import ConnectionManager, DialledLink

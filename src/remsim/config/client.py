@@ -56,7 +56,7 @@ class CardSettings(Settings):
     atr: fields.Atr = bytes.fromhex("3b00")
     #: Keep the configured ATR; ignore the card's.
     atr_ignore_rspro: fields.Switch = False
-    atr_rules: AtrRules = AtrRules()
+    atr_rules: AtrRules = AtrRules.defaults()
     #: What to do when the card's ATR comes after the modem was shown the configured one:
     #: `reinsert` takes the card out and puts it in again, `reset` pulses the modem's own reset line.
     atr_late: Literal["reinsert", "reset"] = "reinsert"
@@ -70,7 +70,7 @@ class CardSettings(Settings):
 
     @model_validator(mode="after")
     def _check_atr(self) -> Self:
-        if self.atr_ignore_rspro and self.atr_rules != AtrRules():
+        if self.atr_ignore_rspro and self.atr_rules != AtrRules.defaults():
             raise ContradictionError(
                 ("atr_ignore_rspro", "atr_rules"), "rules change the bank's ATR, which is not shown at all"
             )
@@ -108,7 +108,8 @@ class ClientVpcdConfig(VpcdSettings, ClientConfig):
     @property
     def reader(self) -> VpcdSettings:
         """The virtual reader's part."""
-        return VpcdSettings(**{key: getattr(self, key) for key in VpcdSettings.model_fields})
+        # Judged already, as ours.
+        return VpcdSettings.model_construct(**{key: getattr(self, key) for key in VpcdSettings.model_fields})
 
 
 class ClientSlotConfig(CardSettings):

@@ -47,6 +47,11 @@ class Settings(BaseModel):
         defer_build=True,
     )
 
+    @classmethod
+    def defaults(cls) -> Self:
+        """With all defaults. They are not judged: that would build each table's model at every start."""
+        return super().model_construct()
+
 
 class EmulatorSettings(Settings):
     """Base of an emulator's own settings: frozen, unknown keys refused. See ``config.load.parse_settings``."""
@@ -181,9 +186,9 @@ class DaemonConfig(CommonConfig):
     plaintext: fields.Plaintext = None
     #: Directory with key, certificate and whom to trust; without it `tls` in the state directory.
     tls_dir: fields.FilePath | None = None
-    keepalive: KeepAliveSettings = KeepAliveSettings()
-    timers: Timers = Timers()
-    limits: Limits = Limits()
+    keepalive: KeepAliveSettings = KeepAliveSettings.defaults()
+    timers: Timers = Timers.defaults()
+    limits: Limits = Limits.defaults()
 
     @property
     def credentials_dir(self) -> Path | None:
@@ -382,7 +387,7 @@ class BankdConfig(TraceSettings, SessionSettings, DaemonConfig):
     inventory: Literal["on", "off"] = "on"
     #: A card that has not answered a command by then has failed.
     card_deadline_s: fields.Seconds = 60.0
-    reader_deadlines: ReaderDeadlines = ReaderDeadlines()
+    reader_deadlines: ReaderDeadlines = ReaderDeadlines.defaults()
     gsmtap: fields.GsmtapAddress | None = None
     gsmtap_slot: fields.Id | None = None
     gsmtap_reveal: fields.Switch = False

@@ -7,11 +7,11 @@ program uses it (see ``config.models``).
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from typing import Final, Self
 
 from remsim.core.errors import ConfigError
 from remsim.core.ids import MAX_ID, check_id
+from remsim.core.values import dataclass
 
 #: Default TCP ports of the C suite (rspro.md, section 1), kept.
 BANKD_PORT: Final = 9999

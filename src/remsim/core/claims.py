@@ -24,11 +24,12 @@ business: it does not claim, and withdraws what waits before it reports the loss
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Final, Generic, TypeVar
 
 from remsim.core.identity import Proof
+from remsim.core.values import dataclass
 
 #: Connections that may wait to hear whether the holder of their identity is alive. One program has one or two links at
 #: a time; more are one program that connects again and again.

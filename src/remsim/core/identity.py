@@ -7,12 +7,12 @@ two certificates with different texts never mean the same peer. Knows no certifi
 """
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Self
 
 from remsim.core.errors import RemsimError
 from remsim.core.ids import BankSlot, ClientSlot, check_id
+from remsim.core.values import dataclass
 
 #: What the URI of every identity begins with.
 SCHEME: Final = "remsim://"

@@ -7,8 +7,9 @@ limit is counted under its name. Knows no program and does no I/O, so that decis
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from remsim.core.values import dataclass
 
 
 class LimitName(StrEnum):

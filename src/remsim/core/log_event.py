@@ -2,10 +2,11 @@
 """What coordinators tell people: one typed event, from which log lines, event streams and pages are made. No I/O."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
 
 #: How much it matters: for developers, for the record, somebody should look, something is broken.
 Level = Literal["debug", "info", "warning", "error"]

@@ -3,9 +3,10 @@
 
 from array import array
 from collections import deque
-from dataclasses import dataclass
 from math import ceil
 from typing import Final
+
+from remsim.core.values import dataclass
 
 #: Durations that are kept: enough for a 99th percentile that one odd command does not make.
 MAX_DURATIONS: Final = 256

@@ -2,12 +2,13 @@
 """What the demonstration shows, as plain values: filled in by the stage, drawn by the board."""
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from remsim.card.instructions import command_name, describe_command
 from remsim.card.status import describe_sw
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
 from remsim.emulators.script.player import percentile
 
 #: Commands that stay visible.

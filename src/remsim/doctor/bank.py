@@ -10,7 +10,7 @@ import plistlib
 import pwd
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final
 from xml.parsers.expat import ExpatError
@@ -20,6 +20,7 @@ from remsim.bankd.slots.csv import CSV_NAME, parse_slots_csv
 from remsim.config import BankdConfig, SlotReader, SlotSource, TextError, read_text
 from remsim.core.errors import ConfigError
 from remsim.core.installation import install_command
+from remsim.core.values import dataclass
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.pcscd import MAX_READERS, PcscdFacts, PcscLite, ask_pcscd, pcsc_lite
 from remsim.doctor.power import UsbDevice, read_devices

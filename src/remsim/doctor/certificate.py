@@ -7,7 +7,6 @@
 import ssl
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -15,6 +14,7 @@ from typing import Final
 from remsim.causes import cause_of
 from remsim.core.errors import RemsimError
 from remsim.core.identity import Identity, Role
+from remsim.core.values import dataclass
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.owner import is_of_another, not_looked_at
 from remsim.net.tls.contexts import TlsContexts

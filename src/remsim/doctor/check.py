@@ -8,7 +8,6 @@ A check looks at one thing, takes a few seconds at most, changes nothing, and ne
 import asyncio
 import importlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Final, Protocol, cast
@@ -16,6 +15,7 @@ from typing import Final, Protocol, cast
 from remsim.config import BankdConfig, ClientSlotConfig, HostPort, ServerConfig
 from remsim.core.identity import Role
 from remsim.core.installation import install_command
+from remsim.core.values import dataclass
 from remsim.logs import get_logger
 
 #: A check that has not ended by then is given up.

@@ -9,7 +9,6 @@ import os
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +27,7 @@ from remsim.config import (
 )
 from remsim.core.errors import ConfigError
 from remsim.core.identity import Role
+from remsim.core.values import dataclass
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.owner import not_looked_at
 from remsim.emulators import registry

@@ -12,7 +12,6 @@ import socket
 import ssl
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
@@ -20,6 +19,7 @@ from remsim.causes import Cause, cause_of
 from remsim.config import HostPort
 from remsim.core.errors import RemsimError
 from remsim.core.identity import Identity, Role
+from remsim.core.values import dataclass
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.told import TellsNothingError, Told, told_places
 from remsim.net.runtime.tasks import all_of, in_thread

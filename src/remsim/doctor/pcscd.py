@@ -11,10 +11,10 @@ import os
 import socket as sockets
 import stat
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from remsim.core.values import dataclass
 from remsim.net.runtime.tasks import in_thread
 from remsim.readers.pcsc_common import codes
 from remsim.readers.pcsc_common.values import NO_PROTOCOL, SHARE_DIRECT

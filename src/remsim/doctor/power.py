@@ -6,10 +6,10 @@
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from remsim.core.values import dataclass
 from remsim.doctor.check import Finding, Outcome, Situation
 
 _NAME: Final = "power"

@@ -3,7 +3,6 @@
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +20,7 @@ from remsim.config import (
 )
 from remsim.core.errors import ConfigError
 from remsim.core.identity import Role
+from remsim.core.values import dataclass
 
 PROGRAMS: Final = {Role.CLIENT: "client", Role.BANK: "bankd", Role.SERVER: "server"}
 _MODELS: Final[dict[Role, tuple[type[CommonConfig], ...]]] = {

@@ -3,11 +3,11 @@
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from remsim.config import HostPort
 from remsim.core.errors import RemsimError
 from remsim.core.identity import Identity
+from remsim.core.values import dataclass
 
 
 class TellsNothingError(RemsimError):

@@ -8,11 +8,11 @@ neither links nor messages. Built in are ``simtrace2``, ``vpcd``, and ``shell`` 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from remsim.card.apdu_case import CommandRules
 from remsim.core.limits import LimitName
+from remsim.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.core.errors import RemsimError
+from remsim.core.values import dataclass
 from remsim.emulators.base import CardEmulator, EmulatorEvents, Lines
 
 #: The lines of a slot whose modem has its card powered and running.

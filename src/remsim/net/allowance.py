@@ -6,10 +6,10 @@ of a hundred. Who has used up the allowance is not closed: nothing more is read 
 TCP makes the peer wait. That leaves the processor to the other links, and to a program that wants to end.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.core.rate_limit import TokenBucket
+from remsim.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ def _rate_unit(rate: Rate) -> str:
 LINK_LIMITS: Final = (
     Limit(
         LimitName.IDENTIFY_TIME,
-        Timers().identify_s,
+        Timers.defaults().identify_s,
         "s",
         "a program says who it is, or answers who we are, in one message; an unknown peer occupies no place for longer",
         _CLOSED,
@@ -98,7 +98,7 @@ LINK_LIMITS: Final = (
 LISTENER_LIMITS: Final = (
     Limit(
         LimitName.UNIDENTIFIED,
-        Limits().unidentified,
+        Limits.defaults().unidentified,
         "connections",
         "a storm of a thousand clients after a power cut fits several times; peers proven by TLS do not count",
         "of the source that has most, the one that waits longest is closed; the newcomer gets its place",
@@ -106,7 +106,7 @@ LISTENER_LIMITS: Final = (
     ),
     Limit(
         LimitName.UNIDENTIFIED_PER_SOURCE,
-        Limits().unidentified_per_source,
+        Limits.defaults().unidentified_per_source,
         "connections",
         "half of all: one source, which may be a whole site behind address translation, never takes every place; an "
         "IPv6 network of 64 bits is one source",

@@ -6,10 +6,10 @@ What a new server needs is made by ``found_server``, which may be called again: 
 
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from remsim.core.identity import Identity, Role
+from remsim.core.values import dataclass
 from remsim.pki import files, signing
 from remsim.pki.authority import CERTIFICATE_FILE, Authority
 from remsim.pki.credentials import Credentials, ReceivedCertificate

@@ -12,11 +12,11 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from remsim.core.values import dataclass
 from remsim.pki import files
 from remsim.pki.errors import PkiError
 from remsim.pki.facts import CertificateFacts, RevocationFacts

@@ -14,12 +14,13 @@ import binascii
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import Final, Self
 
 from remsim.core.errors import RemsimError
 from remsim.core.identity import Identity
+from remsim.core.values import dataclass
 from remsim.pki.errors import EnrolmentError
 
 LIFETIME_S: Final = 3600.0

@@ -8,13 +8,13 @@ fits. The key never leaves the directory. Knows neither network nor how keys are
 import json
 import shlex
 import threading
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, cast
 
 from remsim.config.files import AUTHORITY_NAME
 from remsim.core.identity import Identity
+from remsim.core.values import dataclass
 from remsim.pki import files
 from remsim.pki.clock import is_from_future
 from remsim.pki.errors import CertificateError, KeyFileError, PkiError, about_file

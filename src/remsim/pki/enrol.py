@@ -11,13 +11,13 @@ import json
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from remsim.causes import cause_of
 from remsim.config import REST_PORT
+from remsim.core.values import dataclass
 from remsim.pki.codes import EnrolmentCode, encode_bytes
 from remsim.pki.credentials import Credentials, ReceivedCertificate
 from remsim.pki.errors import EnrolmentError

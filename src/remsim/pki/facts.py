@@ -9,7 +9,6 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Final
@@ -18,6 +17,7 @@ from remsim.card.errors import TlvError
 from remsim.card.tlv import Tlv, parse_tlvs
 from remsim.core.errors import RemsimError
 from remsim.core.identity import SCHEME, Identity
+from remsim.core.values import dataclass
 from remsim.pki.errors import CertificateError
 
 CERTIFICATE: Final = "CERTIFICATE"

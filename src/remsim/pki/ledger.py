@@ -9,12 +9,12 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from remsim.core.errors import RemsimError
 from remsim.core.identity import Identity
+from remsim.core.values import dataclass
 from remsim.pki import files
 from remsim.pki.codes import StoredCode
 from remsim.pki.errors import AuthorityError

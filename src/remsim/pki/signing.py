@@ -7,7 +7,6 @@ reads certificates uses ``remsim.pki.facts``.
 
 import base64
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Final
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from remsim.core.identity import Identity, Role
+from remsim.core.values import dataclass
 from remsim.pki.errors import CertificateError, KeyFileError
 from remsim.pki.facts import pem_bodies
 

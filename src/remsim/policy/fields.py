@@ -5,11 +5,11 @@ import difflib
 import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from remsim.core.errors import RemsimError
 from remsim.core.ids import MAX_ID, check_id
+from remsim.core.values import dataclass
 
 #: Rules of a large installation are some hundred kilobytes.
 MAX_TEXT: Final = 1 << 20

@@ -27,7 +27,7 @@ counts as the file of any rule: a guard errs on the safe side, and says so with 
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import Final
 
@@ -36,6 +36,7 @@ from remsim.card.selection import Path, SelectionTracker, Step
 from remsim.card.status import SW_CONDITIONS_NOT_SATISFIED
 from remsim.card.tpdu import is_well_formed
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
 from remsim.policy.fields import PolicyError, Slots, Table, parse_slots
 
 #: What the modem gets for a blocked command.

@@ -18,10 +18,10 @@ There are no rules on IMSIs: reading one may need a PIN, and a card may have sev
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
 from remsim.policy.fields import EVERY, PolicyError, Slots, Table, parse_numbers, parse_slots
 
 #: As ``remsim.card.iccid.is_iccid``, in small letters, too.

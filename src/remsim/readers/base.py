@@ -9,10 +9,10 @@ concurrently, except ``close``.
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 
+from remsim.core.values import dataclass
 from remsim.logs import get_logger
 from remsim.net.runtime.tasks import when_done
 from remsim.readers.errors import CardTransmissionError, ReaderError

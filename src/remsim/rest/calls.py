@@ -6,13 +6,14 @@ Knows no connection. Slots are written ``B1:3`` and ``C7:0``; a card ``B1:3``, `
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel
 
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
 from remsim.rest import models
 
 PREFIX: Final = "/api/v2"

@@ -31,13 +31,14 @@ ShortIccid = Annotated[str, Field(description="shortened, unless revealed", exam
 class V2Model(BaseModel):
     """Base of all answers. A newer server may have more to say: members that are not known are passed over."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
+    # A program uses some of the models, and not at its start: each is built when it is first used.
+    model_config = ConfigDict(extra="ignore", strict=True, defer_build=True)
 
 
 class V2Order(BaseModel):
     """Base of all bodies of requests: members that it does not have are an error."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
 class Observed(V2Model):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Server-sent events, as the HTML standard (section 9.2.6) has them: lines in, events out. Without I/O; bounded."""
 
-from dataclasses import dataclass
 from typing import Final
 
+from remsim.core.values import dataclass
 from remsim.rest.errors import RestApiError
 
 #: An event of the server has 4 KiB at most.

@@ -22,6 +22,7 @@ class WebhookModel(V2Model):
     banks: list[Id] | None = Field(None, description="those of the token that made it; absent: all")
     clients: list[Id] | None = Field(None, description="those of the token that made it; absent: all")
     created_at: Time
+    paused_since: Time | None = Field(None, description="nothing is sent since then, and what happens waits")
     waiting: int = Field(ge=0, description="deliveries that wait")
     failing_since: Time | None = Field(None, description="the oldest one that waits was tried in vain; it is of then")
 
@@ -78,6 +79,16 @@ def create_webhook(url: str, *, kinds: Sequence[str] | None = None, secret: str 
 def delete_webhook(number: int) -> Call[Nothing]:
     """Send nothing there any more."""
     return Call("DELETE", f"/webhooks/{number}", Nothing)
+
+
+def pause_webhook(number: int) -> Call[WebhookModel]:
+    """Send nothing there for now; what happens waits."""
+    return Call("POST", f"/webhooks/{number}/pause", WebhookModel)
+
+
+def resume_webhook(number: int) -> Call[WebhookModel]:
+    """Send what waits, and what happens from now on."""
+    return Call("POST", f"/webhooks/{number}/resume", WebhookModel)
 
 
 def list_deliveries(number: int) -> Call[DeliveryPage]:

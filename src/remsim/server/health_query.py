@@ -2,9 +2,9 @@
 """What the server knows of how slots stand, for those who show it. Nothing here changes anything."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
 from remsim.server.core.coordinator import Coordinator
 from remsim.server.core.health_board import HealthStanding
 from remsim.server.core.latency_history import LatencyPoint

@@ -7,12 +7,12 @@ import asyncio
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from remsim.core.identity import Identity, Role
 from remsim.core.ids import BankSlot
+from remsim.core.values import dataclass
 from remsim.net.runtime.tasks import in_thread
 from remsim.server.core.slotmap import Mapping
 from remsim.server.core.verdicts import VerdictKind

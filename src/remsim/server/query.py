@@ -7,10 +7,11 @@ they are asked, so that a list of thousands costs nothing until it is written ou
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Protocol
 
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
 from remsim.server.core.actions import NoteBank, StoredLock
 from remsim.server.core.card_choice import CardChoice
 from remsim.server.core.coordinator import Coordinator

@@ -9,8 +9,6 @@ from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
-
 from remsim.causes import cause_of
 from remsim.config import HostPort, ServerConfig
 from remsim.core.errors import StartError
@@ -29,6 +27,7 @@ from remsim.pki.credentials import Credentials
 from remsim.server.api.app import build_app
 from remsim.server.api.auth import check_open_address, is_loopback
 from remsim.server.api.listener import RestListener
+from remsim.server.api.resource import RestApplication
 from remsim.server.authority.audit import FOLLOWED, CertificateAudit
 from remsim.server.core.actions import StoredState
 from remsim.server.core.coordinator import Coordinator, ServerSettings
@@ -69,7 +68,7 @@ class ServerService:
         self.rest_address = config.rest_address(is_protected=False)
         self.plaintext_address = config.listen_plaintext
         #: The REST application, and what it and the links work on, once started.
-        self.app: FastAPI | None = None
+        self.app: RestApplication | None = None
         self.runtime: ServerRuntime | None = None
         self.certificates: CertificateManager | None = None
         self._engines = EngineFactory.of(config, own_identity(config, ComponentType.REMSIM_SERVER))

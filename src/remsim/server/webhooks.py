@@ -10,6 +10,7 @@ import json
 import socket
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import TYPE_CHECKING, Final
@@ -78,6 +79,18 @@ class WebhookSender:
         )
         self._begin(self.table.add(hook))
         return hook
+
+    async def pause(self, queue: WebhookQueue, by: Actor, *, is_on: bool) -> None:
+        """Send nothing to a webhook: what happens waits; or go on. Returns when it is committed. Raises StoreError."""
+        hook, number = queue.hook, queue.hook.number
+        if is_on is (hook.paused_at is not None):
+            return
+        changed = replace(hook, paused_at=time.time() if is_on else None)
+        entry = Entry(by, "webhook.pause" if is_on else "webhook.resume", f"webhook {number}")
+        await self._runtime.store_webhook(changed, entry)
+        self.table.change(changed)
+        if (wake := self._wake.get(number)) is not None:
+            wake.set()
 
     async def delete(self, number: int, by: Actor) -> None:
         """Delete a webhook with all that waits for it; returns when that is committed. Raises StoreError."""

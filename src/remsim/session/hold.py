@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long a session waits for its client to return."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from remsim.core.values import dataclass
 
 #: Whole seconds travel; nobody holds a card for longer than an hour.
 MAX_HOLD_S: Final = 3600

@@ -2,9 +2,9 @@
 """The client's end of a ledger: what the bankd was asked for and may not have received. See ``ledger``."""
 
 from collections import deque
-from dataclasses import dataclass
 
 from remsim.card.reset import ResetKind
+from remsim.core.values import dataclass
 from remsim.wire.link.tags import is_newer
 
 

@@ -5,10 +5,10 @@ Where a session outlives its link, its label and the operation tag name a comman
 a secret that both ends have and nobody else. Then the client's span, and the bankd's below it, are of one trace.
 """
 
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
+from remsim.core.values import dataclass
 from remsim.trace.tap import CommandId
 
 _PERSON: Final = b"remsim-span"

@@ -11,6 +11,7 @@ from remsim.net.runtime.tasks import TaskOwner
 from remsim.rest import AsyncRest, RestApiError, calls
 from remsim.rest.client import EventsLostError
 from remsim.rest.models import BankSlotModel, EventModel
+from remsim.rest.warnings import list_warnings
 from remsim.top.overview import Overview
 
 #: Between two attempts to reach the server.
@@ -21,6 +22,7 @@ ROUND_S: Final = 0.25
 FEW: Final = 16
 #: What no event tells, such as software of peers, is at most so old.
 ANEW_S: Final = 60.0
+_OF_WARNINGS: Final = frozenset({"warning", "warning_cleared"})
 
 
 class Follower:
@@ -41,6 +43,7 @@ class Follower:
         self._is_known = False
         # Slots that have changed; None: everything may have.
         self._changed: set[str] | None = None
+        self._are_warnings_old = True
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
@@ -89,6 +92,10 @@ class Follower:
 
     def _note(self, event: EventModel) -> None:
         self._overview.add_event(event)
+        if event.kind in _OF_WARNINGS:
+            self._are_warnings_old = True
+            self._wake.set()
+            return
         if self._changed is not None:
             where = {each for each in (event.bank_slot, event.client_slot) if each}
             if where:
@@ -108,6 +115,8 @@ class Follower:
             else:
                 for name in changed:
                     await self._get_one(rest, name)
+                if self._are_warnings_old:
+                    await self._get_warnings(rest)
             self._is_known = True
             self._on_change()
             try:
@@ -124,6 +133,18 @@ class Follower:
             slots += [slot async for slot in rest.items(calls.list_bank_slots(bank.bank))]
         clients = [client async for client in rest.items(calls.list_clients())]
         self._overview.replace(banks, slots, clients, self._now())
+        await self._get_warnings(rest)
+
+    async def _get_warnings(self, rest: AsyncRest) -> None:
+        self._are_warnings_old = False
+        try:
+            warnings = [warning async for warning in rest.items(list_warnings())]
+        except RestApiError as error:
+            if error.status != 404:
+                raise
+            # An older server has none.
+            warnings = []
+        self._overview.warn(warnings, self._now())
 
     async def _get_one(self, rest: AsyncRest, name: str) -> None:
         try:

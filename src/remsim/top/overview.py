@@ -6,17 +6,20 @@ state stands as of then, and says so: a wrong "connected" would be worse than no
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from remsim.core.ids import BankSlot
 from remsim.core.text import counted, escape
+from remsim.core.values import dataclass
 from remsim.rest.models import BankModel, BankSlotModel, ClientModel, ClientSlotModel, EventModel, Observed
+from remsim.rest.warnings import WarningModel
 
 #: Events that are kept for their list.
 MAX_EVENTS: Final = 500
 #: Characters of a cell that peers or people have chosen.
 _MAX_TEXT: Final = 60
+_MAX_PROBLEM: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class KnownProblem:
     where: str
     text: str
     age_s: float | None
+    #: The server calls it an error.
+    is_error: bool = False
 
 
 @dataclass(slots=True)
@@ -52,11 +57,15 @@ class Overview:
     _banks: dict[int, _Kept] = field(default_factory=dict)
     _slots: dict[str, _Kept] = field(default_factory=dict)
     _clients: dict[str, _Kept] = field(default_factory=dict)
+    _warnings: list[WarningModel] = field(default_factory=list)
+    _warned_at: float = 0.0
     #: Newest last.
     events: list[EventModel] = field(default_factory=list)
     #: Since when nothing is heard from the server, and why; None while it is.
     stale_since: float | None = None
-    stale_reason: str = "not connected yet"
+    stale_reason: str = ""
+    #: Lists have come at least once.
+    has_heard: bool = False
 
     # In
 
@@ -67,7 +76,7 @@ class Overview:
         self._banks = {bank.bank: _Kept(bank, now) for bank in banks}
         self._slots = {slot.slot: _Kept(slot, now) for slot in slots}
         self._clients = {slot.slot: _Kept(slot, now) for client in clients for slot in client.slots}
-        self.stale_since = None
+        self.stale_since, self.has_heard = None, True
 
     def put_slot(self, slot: BankSlotModel, now: float) -> None:
         """One slot of a bank anew."""
@@ -76,6 +85,10 @@ class Overview:
     def put_client(self, slot: ClientSlotModel, now: float) -> None:
         """One client slot anew."""
         self._clients[slot.slot] = _Kept(slot, now)
+
+    def warn(self, warnings: Iterable[WarningModel], now: float) -> None:
+        """All that the server warns of."""
+        self._warnings, self._warned_at = list(warnings), now
 
     def add_event(self, event: EventModel) -> None:
         """Something happened."""
@@ -103,10 +116,16 @@ class Overview:
         )
 
     def problems(self, now: float) -> list[KnownProblem]:
-        """What is wrong, the newest first."""
-        found = list(self._bank_problems(now))
-        found += self._slot_problems(now)
-        return sorted(found, key=lambda problem: (problem.age_s is None, problem.age_s or 0.0, problem.where))
+        """What is wrong, errors and then the newest first: what the server warns of, and what it will soon."""
+        waited = max(0.0, now - self._warned_at)
+        found = [
+            KnownProblem(each.about, _cut_problem(each), each.age_s + waited, each.severity == "error")
+            for each in self._warnings
+        ]
+        warned = {each.about for each in self._warnings}
+        others = [*self._bank_problems(now), *self._slot_problems(now)]
+        found += [problem for problem in others if warned.isdisjoint(problem.where.split("-"))]
+        return sorted(found, key=_urgency)
 
     def slot_rows(self, now: float, wanted: str = "") -> list[TableRow]:
         """Slots of banks in their order: slot, card, number or label, client, mapping, age of that state."""
@@ -214,6 +233,15 @@ def _mapping_words(slot: BankSlotModel) -> str:
     if mapping.state.state == "active" and mapping.missing:
         return "waits"
     return mapping.state.state
+
+
+def _cut_problem(warning: WarningModel) -> str:
+    """What is wrong, and what to do, as long as a wide terminal."""
+    return escape(f"{warning.text}: {warning.hint}")[:_MAX_PROBLEM]
+
+
+def _urgency(problem: KnownProblem) -> tuple[bool, bool, float, str]:
+    return not problem.is_error, problem.age_s is None, problem.age_s or 0.0, problem.where
 
 
 def _order(name: str) -> tuple[int, int]:

@@ -8,9 +8,10 @@ clock.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
+
+from remsim.core.values import dataclass
 
 #: Version 2, header of four 32-bit words, type 4 (SIM); then eight bytes of radio fields that mean nothing here.
 _GSMTAP_PREFIX: Final = bytes((2, 4, 4, 0)) + bytes(8)

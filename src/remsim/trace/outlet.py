@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What bankd and client tell of each command to those who keep it or pass it on, whether anybody watches or not."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from remsim.core.values import dataclass
 from remsim.trace.gsmtap import TpduMark
 from remsim.trace.tap import NO_ID, CommandId
 

@@ -8,10 +8,10 @@ one packet. What does not fit is an error with its place.
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import IO, Final
 
 from remsim.core.errors import ConfigError
+from remsim.core.values import dataclass
 
 #: Wireshark's own limit for a packet; and what a block may have around one.
 MAX_PACKET: Final = 1 << 18

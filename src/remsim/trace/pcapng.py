@@ -5,10 +5,10 @@ The GSMTAP part is byte for byte what ``gsmtap`` sends. Each packet carries a co
 """
 
 import struct
-from dataclasses import dataclass
 from typing import Final
 
 from remsim import __version__
+from remsim.core.values import dataclass
 from remsim.trace.gsmtap import TraceRecord, encode_gsmtap
 
 _SECTION, _INTERFACE, _PACKET = 0x0A0D0D0A, 1, 6

@@ -9,12 +9,13 @@ an answer has seven bytes at least. Frames come from outside: nothing is kept bu
 
 from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, IntEnum
 from typing import Final
 
 from remsim.card.apdu_case import Direction, PreviousCommand, decide
 from remsim.card.tpdu import HEADER_LENGTH, MAX_TPDU
+from remsim.core.values import dataclass
 from remsim.trace.gsmtap import TpduMark
 from remsim.trace.packets import Datagram
 

@@ -6,7 +6,6 @@ middle of a card's use, so what files hold is hidden until a file is selected in
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.card.filenames import file_name
@@ -14,6 +13,7 @@ from remsim.card.instructions import describe_command
 from remsim.card.reset import ResetKind
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.rate_limit import TokenBuckets
+from remsim.core.values import dataclass
 from remsim.redaction import CardRedactor, Masked
 from remsim.wire.messages.extensions import (
     MAX_MICROSECONDS,
@@ -85,6 +85,9 @@ class SlotTap:
         """A command was answered, or got no answer for this reason. ``was_run``: by the card, in this order."""
         file = self._redactor(origin).file_of(tpdu)
         command, answer = self._shown(tpdu, response, origin, was_run=was_run)
+        if not self._has_room(now):
+            # What is selected had to be followed all the same.
+            return
         words = _MALFORMED if command.hidden & set(range(_HEADER)) else describe_command(tpdu)
         if file is not None and isinstance(file[-1], int):
             words += f" [{file_name(file[-1])}]"
@@ -113,12 +116,14 @@ class SlotTap:
         self._modem.on_reset()
         self._card = None
         trace_kind = TraceKind.COLD_RESET if kind is ResetKind.COLD else TraceKind.WARM_RESET
-        self._add(now, TraceRecord(trace_kind, TraceOrigin.MODEM, 0, words=_words(words or f"{kind.value} reset")))
+        if self._has_room(now):
+            self._add(now, TraceRecord(trace_kind, TraceOrigin.MODEM, 0, words=_words(words or f"{kind.value} reset")))
 
     def on_atr(self, atr: bytes, now: float) -> None:
         """The card gave this ATR, or the modem is shown it."""
         words = f"ATR, {len(atr)} bytes"
-        self._add(now, TraceRecord(TraceKind.ATR, TraceOrigin.MODEM, 0, response=atr[:MAX_ATR], words=words))
+        if self._has_room(now):
+            self._add(now, TraceRecord(TraceKind.ATR, TraceOrigin.MODEM, 0, response=atr[:MAX_ATR], words=words))
 
     def on_unknown_card(self) -> None:
         """Another card may be there, or this one may have been reset unseen."""
@@ -142,13 +147,17 @@ class SlotTap:
         records = tuple(_aged(record, now - at) for at, record in told)
         return TraceInd(min(self.left_out, MAX_MICROSECONDS), records, bank_slot, client_slot)
 
-    def _add(self, at: float, record: TraceRecord) -> None:
+    def _has_room(self, at: float) -> bool:
+        """Whether one more may be told now; if not, it is counted."""
         if self._flush_at is None:
             self._flush_at = at + FLUSH_S
-        if not self._bucket.take(None, at):
-            self.left_out += 1
-            self._on_left_out()
-            return
+        if self._bucket.take(None, at):
+            return True
+        self.left_out += 1
+        self._on_left_out()
+        return False
+
+    def _add(self, at: float, record: TraceRecord) -> None:
         self._records.append((at, record))
         if len(self._records) >= MAX_TRACE_RECORDS:
             self._flush_at = at

@@ -5,11 +5,12 @@ These objects are built once per profile and shared by all cards of it; what a c
 A file is known by its path, such as ``3F00/USIM/6F07``; a directory's last step is its AID's short name for an ADF.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Final
 
 from remsim.card.tlv import encode_tlv
+from remsim.core.values import dataclass
 
 MF_FID: Final = 0x3F00
 CURRENT_APP_FID: Final = 0x7FFF

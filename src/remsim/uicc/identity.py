@@ -4,9 +4,10 @@
 Card ``n`` of a bank is derived from card 0 by adding ``n`` to the subscriber part, so that no two are alike.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
+from remsim.core.values import dataclass
 from remsim.uicc.errors import ProfileError
 
 _MAX_INDEX: Final = 9_999

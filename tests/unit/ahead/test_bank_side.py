@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bankd's end, step by step: the order of tags, what is kept for the modem, a new link, a reset."""
 
+from collections.abc import Iterable
+
+import pytest
+
 from remsim.ahead.bank_side import AheadSession, Answer, Guess, Run, Trial
 from remsim.ahead.client_side import SentAhead, Used
 from remsim.ahead.context_model import ContextModel
+from remsim.ahead.pace import NEAR_S
 from remsim.ahead.predictor import Predictor
 from remsim.ahead.symbols import symbol_of
 
@@ -155,3 +160,42 @@ def test_near_a_card_nothing_doubtful_is_guessed() -> None:
     session.on_command(1, _MF, 0.0)
     session.on_response(1, _MF, _OK, 0.0)
     assert session.next_step() is None
+
+
+_OTHERS = tuple(bytes((0x00, 0xB2, number, 0x04, 0x10)) for number in range(1, 101))
+
+
+def _play(session: AheadSession, first_tag: int, commands: Iterable[bytes], *, now: float, wait: float) -> float:
+    """The modem sends these, none of which is guessed, and each comes so long after the answer before."""
+    for tag, command in enumerate(commands, start=first_tag):
+        now += wait
+        assert session.on_command(tag, command, now) == Run()
+        session.on_response(tag, command, _OK, now)
+    return now
+
+
+def test_next_to_its_card_nothing_is_guessed_however_sure() -> None:
+    session = _session(*_LEARNT)
+    now = _play(session, 11, [_MF] * 16, now=0.0, wait=NEAR_S / 2)
+    assert not session.may_guess
+    assert session.next_step() is None
+    _play(session, 27, [_MF] * 16, now=now, wait=NEAR_S)
+    assert session.may_guess
+
+
+@pytest.mark.parametrize("count", [40, 90])
+def test_modem_that_moves_away_is_found_again_in_what_was_learnt(count: int) -> None:
+    """Of what it sent meanwhile, no more than two contexts are kept."""
+    session = _session(_MF, *_OTHERS)
+    now = _play(session, 11, _OTHERS[: count - 16], now=0.0, wait=0.0)
+    assert session.next_step() is None
+    _play(session, 200, _OTHERS[count - 16 : count], now=now, wait=0.2)
+    assert _guess(session, b"\x6a\x83") == SentAhead(215, 1, _OTHERS[count], b"\x6a\x83")
+
+
+def test_held_response_is_given_whether_or_not_anything_was_run_since() -> None:
+    session = _authenticated()
+    first = bytes.fromhex("00c0000002")
+    assert session.on_command(12, first, 0.6) == Answer(b"AB\x61\x03")
+    session.on_response(12, first, b"AB\x61\x03", 0.6)
+    assert session.on_command(13, bytes.fromhex("00c0000003"), 0.9) == Answer(b"CDE" + _OK)

@@ -8,9 +8,10 @@ import httpx2
 import pytest
 
 from remsim.cli.trace import TraceWatch
-from remsim.cli.tracing import LineOutput, ends_text, line_of
+from remsim.cli.tracing import LineOutput
 from remsim.rest import Rest, RestApiError
 from remsim.rest.captures import packet_of
+from remsim.rest.trace_lines import ends_text, line_of
 from remsim.rest.traces import TraceEndModel, TraceEndsModel, TraceModel
 from remsim.trace.gsmtap import encode_gsmtap
 

@@ -2,6 +2,7 @@
 """What ``remsim top`` makes of lists and events: rows, ages, problems, and what it says where nothing is heard."""
 
 from remsim.rest import models
+from remsim.rest.warnings import WarningModel
 from remsim.top.overview import MAX_EVENTS, Overview, age_text
 
 _AT = "2026-11-29T14:03:00.000Z"
@@ -84,6 +85,37 @@ def test_problem_of_a_bank_stands_for_those_of_its_slots() -> None:
     found = filled().problems(101.0)
     assert [(problem.where, problem.age_s) for problem in found] == [("C7:0-B1:1", 4.0), ("B10", 6.0), ("B1:0", None)]
     assert found[0].text == "client C7:0 is not connected"
+
+
+def warning(about: str, severity: str = "warning", age_s: float = 10.0) -> WarningModel:
+    return WarningModel.model_validate(
+        {
+            "id": 1,
+            "kind": "disk",
+            "about": about,
+            "severity": severity,
+            "since": _AT,
+            "age_s": age_s,
+            "text": f"{about} is wrong",
+            "hint": "mend it",
+        }
+    )
+
+
+def test_what_the_server_warns_of_stands_first_and_for_what_we_found_of_the_same() -> None:
+    overview = filled()
+    overview.warn([warning("B10"), warning("server", "error", 1000.0), warning("C7:0", age_s=1.0)], 100.0)
+    found = overview.problems(105.0)
+    assert [(problem.where, problem.age_s) for problem in found] == [
+        ("server", 1005.0),
+        ("C7:0", 6.0),
+        ("B10", 15.0),
+        ("B1:0", None),
+    ]
+    assert found[0].text == "server is wrong: mend it"
+    assert [problem.is_error for problem in found] == [True, False, False, False]
+    overview.warn([], 106.0)
+    assert "server" not in [problem.where for problem in overview.problems(106.0)]
 
 
 def test_search_looks_at_all_cells() -> None:

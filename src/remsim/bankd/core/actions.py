@@ -6,7 +6,7 @@ asked of the same slot before that. Commands are no actions: they go to the card
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Final, NamedTuple, get_args
 
@@ -14,6 +14,7 @@ from remsim.ahead.library import Pair
 from remsim.card.reset import ResetKind
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
+from remsim.core.values import dataclass
 from remsim.wire.link.actions import LinkAction, LinkId
 from remsim.wire.messages.revocation import StoreRevocations
 from remsim.wire.messages.rspro import ResultCode

@@ -11,7 +11,7 @@ that a rule is about is never guessed.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from remsim.ahead.bank_side import AheadSession, Answer, Broken
 from remsim.ahead.client_side import SentAhead, Used
@@ -45,14 +45,6 @@ _WRONG_LENGTH: Final = SW_WRONG_LENGTH.to_bytes(2)
 YIELD_S: Final = 0.1
 #: Modems whose distance is remembered.
 _MAX_MODEMS: Final = 1024
-
-
-class RuleCheck(Protocol):
-    """Rules about the commands of a session, asked about a guess."""
-
-    def concerns(self, tpdu: bytes, /) -> bool:
-        """Whether any rule is about this command."""
-        ...
 
 
 @dataclass(slots=True)

@@ -13,7 +13,6 @@ start would also hurt all those with certificates.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from remsim.bankd.core.actions import BankdAction, StoreCertified
@@ -21,6 +20,7 @@ from remsim.core.errors import RemsimError
 from remsim.core.identity import Identity, Role
 from remsim.core.ids import MAX_ID, ClientSlot
 from remsim.core.log_event import LogEvent
+from remsim.core.values import dataclass
 from remsim.wire.link.actions import LinkId
 from remsim.wire.messages.extensions import CertifiedInd
 

@@ -2,10 +2,11 @@
 """What makes a card session outlive its link: token, ledger, lines, and what counts of it. See ``holds``."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from remsim.core.identity import Proof
 from remsim.core.ids import ClientSlot
+from remsim.core.values import dataclass
 from remsim.session.hold import Hold, HoldTimes
 from remsim.session.ledger import OperationLedger
 from remsim.session.lines import ResetEdges

@@ -279,10 +279,6 @@ class BankdCoordinator:
         self.cards.on_ahead_turn(slot_nr, now)
         return self.take()
 
-    def on_card_time(self, slot_nr: int, seconds: float) -> None:
-        """The card took so long for the command that runs; told before its response is."""
-        self.cards.positions[slot_nr].on_card_time(seconds)
-
     def latency(self, slot_nr: int) -> LatencyFigures:
         """Where the time of a slot's commands went, since the start."""
         return self.cards.latency(slot_nr)

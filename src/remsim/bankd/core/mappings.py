@@ -5,9 +5,8 @@ One bank slot and one client slot occur in one mapping only, so a new mapping pu
 Knows nothing of links, sessions or cards.
 """
 
-from dataclasses import dataclass
-
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
 from remsim.wire.messages.rspro import ResultCode
 
 

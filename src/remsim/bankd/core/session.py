@@ -6,7 +6,7 @@ with there and nowhere else. A card that answers at once does so through the cal
 """
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Protocol
 
 from remsim.ahead.client_side import Used
@@ -42,6 +42,7 @@ from remsim.core.identity import Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.core.state_machine import Stateful
+from remsim.core.values import dataclass
 from remsim.policy.guard import BLOCKED_RESPONSE
 from remsim.session.ledger import Standing
 from remsim.session.lines import ResetEdges
@@ -244,7 +245,10 @@ class CardSlot(Stateful[CardState, CardEvent]):
         return self.bank_slot.slot_nr
 
     def on_card_time(self, seconds: float) -> None:
-        """The card took so long for the command that runs. While it runs a guess, no modem waits for it."""
+        """The card took so long for the command that runs; told before its response is.
+
+        While it runs a guess, no modem waits for it.
+        """
         self.record.card_times.observe(seconds)
         if self.origin is not _GUESS:
             self.usage.card_s += seconds

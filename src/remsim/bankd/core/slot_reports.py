@@ -7,7 +7,6 @@ for what it is there for. Nothing waits here but the numbers of slots, so a repo
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from remsim.bankd.core.session import CardSlot
@@ -16,6 +15,7 @@ from remsim.bankd.core.states import HoldState
 from remsim.core.deadlines import Deadlines
 from remsim.core.ids import ClientSlot
 from remsim.core.rate_limit import TokenBuckets
+from remsim.core.values import dataclass
 from remsim.wire.messages.health import (
     MAX_AGE_MS,
     MAX_COUNT,

@@ -10,10 +10,11 @@ guessed: a wrong guess would give a modem the card of another.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from remsim.bankd.slots.plan import NOWHERE, ReaderAssignment, SlotProblem
+from remsim.core.values import dataclass
 
 #: pcsc-lite names a reader ``<model> [<interface>] (<serial>) XX YY``: XX counts the devices in the order in which
 #: they were plugged in, so it says nothing about which device it is; YY is the slot within the device.

@@ -7,12 +7,12 @@ dubious is warned about. Expressions are searched in reader names, not anchored.
 
 import csv
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.bankd.slots.plan import SlotRule, beyond_text
 from remsim.core.errors import ConfigError
 from remsim.core.ids import MAX_ID
+from remsim.core.values import dataclass
 
 #: Where the C bankd looks for it: in the current folder.
 CSV_NAME: Final = "bankd_pcsc_slots.csv"

@@ -7,11 +7,11 @@ What cannot be decided is reported as a ``SlotProblem``, never guessed. Reads no
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Protocol
 
 from remsim.config import BankdConfig
+from remsim.core.values import dataclass
 
 #: pcsc-lite names a reader ``<model> [<interface>] (<serial>) XX YY``: XX counts the devices in the order in which
 #: they were plugged in, so it says nothing about which device it is; YY is the slot within the device.

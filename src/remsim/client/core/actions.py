@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the client's coordinator asks of the I/O around it, besides the link actions of ``wire.link.actions``."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from remsim.client.core.notices import Notice
 from remsim.core.log_event import LogEvent
+from remsim.core.values import dataclass
 from remsim.wire.link.actions import AnnounceReturn, LinkAction
 from remsim.wire.messages.revocation import StoreRevocations
 from remsim.wire.messages.rspro import IpPort, TpduModemToCard

@@ -6,7 +6,6 @@ again, of other figures now and then.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.ahead.client_side import AnswersAhead
@@ -16,6 +15,7 @@ from remsim.client.core.notices import Notice, NoticeKind
 from remsim.client.core.states import SlotState
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.recent import RecentCount, RecentDurations
+from remsim.core.values import dataclass
 from remsim.wire.link.actions import LinkId, Send
 from remsim.wire.messages.health import (
     MAX_AGE_MS,

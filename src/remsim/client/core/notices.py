@@ -5,7 +5,6 @@ Both are made here, so that each bears the slot's numbers and has its level: a r
 attempt is worth a line above debug once.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -14,6 +13,7 @@ from remsim.client.core.assignment import Assignment
 from remsim.client.core.states import SlotState
 from remsim.core.episode import OncePerEpisode
 from remsim.core.log_event import Level, LogEvent
+from remsim.core.values import dataclass
 from remsim.redaction import scrub
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import ComponentType

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an operator decides about a client slot's session."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from remsim.card.atr_policy import AtrPolicy
+from remsim.core.values import dataclass
 from remsim.session.hold import HoldTimes
 
 

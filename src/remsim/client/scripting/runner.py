@@ -11,11 +11,11 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from remsim.client.scripting.causes import ScriptCause
+from remsim.core.values import dataclass
 from remsim.logs import Logger
 
 #: Variables of our own environment that the classic client hands on, besides those that begin with LC_.

@@ -5,12 +5,13 @@ import json
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, TextIO
 
 from remsim.card.instructions import command_name, describe_command
 from remsim.card.status import describe_sw
 from remsim.core.errors import RemsimError, reason_of
+from remsim.core.values import dataclass
 from remsim.emulators.driven import DrivenEmulator, ExchangeError
 from remsim.emulators.script.recording import Modem, RecordedCommand, RecordedReset, Step
 

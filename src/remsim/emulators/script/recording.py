@@ -7,13 +7,13 @@ and the number of data bytes that were answered, ``{"event": "reset"}`` a reset 
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from remsim.card.tpdu import HEADER_LENGTH, MAX_TPDU
 from remsim.config.files import TextError, read_text
 from remsim.core.errors import ConfigError
+from remsim.core.values import dataclass
 
 _INS_FETCH: Final = 0x12
 _INS_GET_RESPONSE: Final = 0xC0

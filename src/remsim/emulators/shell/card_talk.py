@@ -6,7 +6,6 @@ Clauses are those of ETSI TS 102 221. Knows no terminal and no network: commands
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.card.apdu import ResponseApdu
@@ -18,6 +17,7 @@ from remsim.card.status import SwKind, sw_kind
 from remsim.card.tlv import parse_tlvs
 from remsim.card.tpdu import CommandTpdu, tpdu_of_apdu
 from remsim.core.errors import RemsimError
+from remsim.core.values import dataclass
 
 _HEX_DIGITS: Final = re.compile(r"[0-9A-Fa-f]+", re.ASCII)
 _USIM: Final = "ADF.USIM"

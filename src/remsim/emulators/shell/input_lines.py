@@ -13,8 +13,10 @@ import stat
 import struct
 import termios
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
+
+from remsim.core.values import dataclass
 
 _CHUNK: Final = 65536
 #: No line that means anything is longer; the rest of such a line is dropped.

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a SIMtrace2 slot asks of the I/O around it, and what it tells."""
 
-from dataclasses import dataclass
 from enum import Enum
 
 from remsim.card.pps import Speed
 from remsim.card.reset import ResetKind
+from remsim.core.values import dataclass
 from remsim.emulators.base import Lines
 from remsim.emulators.simtrace2.header import Message
 from remsim.emulators.simtrace2.messages import Status

@@ -7,9 +7,10 @@ class tells them apart. Knows descriptors, not how they are got.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+from remsim.core.values import dataclass
 
 VENDOR_ID: Final = 0x1D50
 #: The configuration with the emulator; the other one only carries the firmware's version as a string.

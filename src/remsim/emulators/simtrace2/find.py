@@ -5,8 +5,8 @@ Works on descriptions of what is plugged in, so it needs neither the USB library
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from remsim.core.values import dataclass
 from remsim.emulators.errors import EmulatorError
 from remsim.emulators.simtrace2.boards import (
     BOARDS,

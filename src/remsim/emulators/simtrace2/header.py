@@ -7,9 +7,9 @@ Knows neither USB transfers nor the meaning of the messages.
 """
 
 import struct
-from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple, Self
 
+from remsim.core.values import dataclass
 from remsim.emulators.errors import BoardFrameError
 
 HEADER_SIZE: Final = 8

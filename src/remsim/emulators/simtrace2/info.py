@@ -6,10 +6,10 @@ not as garbage. Nothing may wait for any of them.
 """
 
 import struct
-from dataclasses import dataclass
 from enum import IntFlag
 from typing import ClassVar, Final, Self
 
+from remsim.core.values import dataclass
 from remsim.emulators.errors import BoardFrameError
 from remsim.emulators.simtrace2.header import Code, Message, check_range, require_length
 

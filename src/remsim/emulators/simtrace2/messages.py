@@ -7,10 +7,10 @@ decided elsewhere; how they are cut into USB transfers, and which must never be 
 """
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import ClassVar, Final, Self
 
+from remsim.core.values import dataclass
 from remsim.emulators.errors import BoardFrameError
 from remsim.emulators.simtrace2.header import (
     Code,

@@ -7,10 +7,10 @@ OUT: the device collects packets until a short one; a message of n × 64 bytes n
 Does no I/O.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.core.limits import LimitName
+from remsim.core.values import dataclass
 from remsim.emulators.errors import UnsafeFrameError
 from remsim.emulators.simtrace2.header import HEADER_SIZE, MAX_MESSAGE, Message, message_length
 from remsim.emulators.simtrace2.messages import MAX_ATR, BoardSetAtr, TpduFlag, TxData

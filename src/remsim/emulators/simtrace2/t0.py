@@ -13,13 +13,13 @@ once, and only if nothing cancelled that command: the device would keep a stray 
 and every later answer would be one off (simtrace2.md, 4.8). Knows neither USB nor lines nor time.
 """
 
-from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from remsim.card.apdu_case import AS_TABLES_SAY, CaseSource, CommandRules, Direction, PreviousCommand, decide
 from remsim.card.status import SW_CORRECT_LENGTH, SW_TECHNICAL_PROBLEM, SW_WRONG_LENGTH, SwKind, sw_kind
 from remsim.card.tpdu import HEADER_LENGTH
 from remsim.core.state_machine import Event, State, Stateful, Transitions
+from remsim.core.values import dataclass
 from remsim.emulators.simtrace2.actions import Action, DropUnsent, Fact, FactKind, ForwardTpdu, SendBulk
 from remsim.emulators.simtrace2.messages import TxData
 

@@ -7,9 +7,9 @@ the part (simtrace2.md, 6.2 and 6.3). Does no I/O itself; time is an argument.
 """
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Final, Protocol
 
+from remsim.core.values import dataclass
 from remsim.emulators.simtrace2.boards import SlotInterface
 from remsim.emulators.simtrace2.find import DeviceError
 from remsim.emulators.simtrace2.stream import MessageReader, OutTransfer, StreamFault

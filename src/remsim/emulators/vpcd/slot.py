@@ -7,12 +7,12 @@ follows them here. vpcd sends nothing while it waits for an answer.
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.card.errors import TpduError
 from remsim.card.status import SW_TECHNICAL_PROBLEM, SW_WRONG_LENGTH
 from remsim.card.t0_exchange import exchange_apdu, first_tpdu
+from remsim.core.values import dataclass
 from remsim.emulators.base import Lines
 from remsim.emulators.driven import POWERED_OFF, RST_ACTIVE, RUNNING
 from remsim.vpcd import Control

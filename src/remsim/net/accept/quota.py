@@ -31,8 +31,8 @@ __all__ = [
 ]
 
 #: The numbers that hold unless they are configured; their reasons stand there.
-MAX_UNIDENTIFIED: Final = Limits().unidentified
-MAX_UNIDENTIFIED_PER_SOURCE: Final = Limits().unidentified_per_source
+MAX_UNIDENTIFIED: Final = Limits.defaults().unidentified
+MAX_UNIDENTIFIED_PER_SOURCE: Final = Limits.defaults().unidentified_per_source
 #: Descriptors that are kept for database, REST, readers and the log: a quarter of what the system allows, or so many.
 RESERVED_DESCRIPTORS: Final = 1024
 #: Where the system sets no limit.

@@ -5,11 +5,11 @@ import contextlib
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from remsim.core.errors import RemsimError
 from remsim.core.text import escape
+from remsim.core.values import dataclass
 
 if TYPE_CHECKING:
     from remsim.config import LogFormat

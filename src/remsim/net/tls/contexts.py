@@ -9,13 +9,13 @@ Certificates are replaced by making new contexts: links that exist go on, new on
 import ssl
 import time
 from collections.abc import Container
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from remsim.causes import cause_of
 from remsim.core.errors import RemsimError, StartError
 from remsim.core.identity import Identity, Role
+from remsim.core.values import dataclass
 from remsim.pki.credentials import Credentials, Stamp, is_list_too_old
 from remsim.pki.errors import CertificateError
 from remsim.pki.facts import RevocationFacts, read_certificate

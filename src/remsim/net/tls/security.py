@@ -6,13 +6,13 @@ every link is over TLS but those that come in at a listener which is for plain T
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
 from remsim.config import DaemonConfig, HostPort, IpNetwork
 from remsim.core.errors import StartError
 from remsim.core.identity import Identity, Role
+from remsim.core.values import dataclass
 from remsim.logs import Logger
 from remsim.net.accept.quota import ConnectionQuota, most_connections
 from remsim.net.plain import Networks, is_within, outside_text

@@ -11,11 +11,11 @@ else.
 import asyncio
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 from remsim.causes import CLOSED_IN_HANDSHAKE
 from remsim.core.limits import LimitName
+from remsim.core.values import dataclass
 from remsim.net.link import FLUSH_TIMEOUT_S, Link, peer_address
 from remsim.net.plain import Networks, dial_plain
 from remsim.net.tls.contexts import (

@@ -5,11 +5,11 @@ T=0 is the only protocol asked for; a card that cannot do it is refused with Car
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from remsim.card.atr import mend_atr, parse_atr
 from remsim.card.errors import AtrError
+from remsim.core.values import dataclass
 from remsim.readers.errors import CardMuteError, CardProtocolError, ReaderError, ReaderUnavailableError
 from remsim.readers.pcsc_common import codes
 from remsim.readers.pcsc_common.values import (

@@ -5,9 +5,9 @@ Used by what watches PC/SC: it lists the readers, looks at each of them, and say
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from remsim.core.values import dataclass
 from remsim.logs import Logger
 from remsim.readers.base import Presence, PresenceEvent, PresenceListener, twins_of
 

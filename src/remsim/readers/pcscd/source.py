@@ -3,11 +3,12 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from remsim.core.values import dataclass
 from remsim.net.runtime.tasks import all_of
 from remsim.readers.base import PresenceEvent, PresenceListener, ReaderSource
 from remsim.readers.pcsc_common.states import KnownReaders

@@ -2,16 +2,15 @@
 """The REST application: all resources together, and what holds for every request."""
 
 import time
-from typing import Any, Final
+from typing import Final
 
-from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from remsim import __version__
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.server.api import errors, limits
-from remsim.server.api.auth import OPEN_PATHS, AuthMiddleware, judge_route
+from remsim.server.api.auth import AuthMiddleware
 from remsim.server.api.judging import TokenJudge
+from remsim.server.api.resource import RestApplication
 from remsim.server.api.v1 import audits, banks, clients, slotmaps, status
 from remsim.server.api.v2 import (
     access,
@@ -34,9 +33,6 @@ from remsim.server.metrics import ServerMetrics
 from remsim.server.runtime import ServerRuntime
 from remsim.server.webhooks import WebhookSender
 
-#: What the schema calls the token.
-_TOKEN: Final = "token"
-_TOKEN_TEXT: Final = "made by remsim token create; its role and scope say what it may do"
 #: How a socket for both IP versions tells of an IPv4 address.
 _MAPPED: Final = "::ffff:"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -44,7 +40,7 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 def build_app(
     runtime: ServerRuntime, metrics: ServerMetrics, hooks: WebhookSender, *, is_open: bool = False
-) -> FastAPI:
+) -> RestApplication:
     """The application over ``runtime`` and ``hooks``; ``is_open``: no token is needed."""
     app = resources(metrics.limits)
     app.state.runtime = runtime
@@ -60,73 +56,41 @@ def build_app(
     return app
 
 
-class _Api(FastAPI):
-    """Describes itself as it is: by a token, and without the answers that the framework would give and ours does."""
-
-    def openapi(self) -> dict[str, Any]:
-        """The schema. Made once, with what is mounted at the first call."""
-        if self.openapi_schema is None:
-            schema = super().openapi()
-            components = schema["components"]
-            for name in ("HTTPValidationError", "ValidationError"):
-                components["schemas"].pop(name, None)
-            components["schemas"]["Problem"] = errors.Problem.model_json_schema()
-            components["securitySchemes"] = {_TOKEN: {"type": "http", "scheme": "bearer", "description": _TOKEN_TEXT}}
-            for path, operations in schema["paths"].items():
-                for operation in operations.values():
-                    if "application/json" in operation["responses"].get("422", {}).get("content", {}):
-                        # The framework's own; ours is a problem.
-                        del operation["responses"]["422"]
-                    if path not in OPEN_PATHS:
-                        operation["security"] = [{_TOKEN: []}]
-            self.openapi_schema = schema
-        return self.openapi_schema
-
-
-def whole() -> FastAPI:
+def whole() -> RestApplication:
     """All resources, those included that a server has beside an authority only, without anything behind them."""
     app = resources()
     # Not at the top: it imports what an authority needs, which a server without one does not have.
     from remsim.server.api import enrolment
 
-    app.include_router(enrolment.router)
+    app.offer(enrolment.router)
     return app
 
 
-def resources(limits: LimitCounts | None = None) -> FastAPI:
+def resources(limits: LimitCounts | None = None) -> RestApplication:
     """All resources that every server has, without anything behind them. ``limits`` counts those that are reached."""
-    app = _Api(
-        title="remsim server",
-        version=__version__,
-        summary="Banks, clients and mappings of a remote SIM system.",
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        dependencies=[Depends(judge_route)],
-    )
+    app = RestApplication()
     errors.install(app, limits)
-    for resource in (
-        clients,
-        banks,
-        slotmaps,
-        audits,
-        status,
-        peers,
-        sessions,
-        cards,
-        mappings,
-        leases,
-        apply,
-        access,
-        authority,
-        events,
-        traces,
-        latency,
-        bundles,
-        warnings,
-        webhooks,
-    ):
-        app.include_router(resource.router)
+    app.offer(
+        clients.router,
+        banks.router,
+        slotmaps.router,
+        audits.router,
+        status.router,
+        peers.router,
+        sessions.router,
+        cards.router,
+        mappings.router,
+        leases.router,
+        apply.router,
+        access.router,
+        authority.router,
+        events.router,
+        traces.router,
+        latency.router,
+        bundles.router,
+        warnings.router,
+        webhooks.router,
+    )
     return app
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Final, Protocol, TypeVar, cast
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import Depends, Request
 from fastapi.responses import JSONResponse
 
 from remsim.core.episode import OncePerEpisode
@@ -28,6 +28,7 @@ from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.server.api.auth import for_anybody
 from remsim.server.api.errors import ApiError, bad_request
 from remsim.server.api.reading import read_body
+from remsim.server.api.resource import Resource, RestApplication
 from remsim.server.api.routing import refusals
 from remsim.server.api.v1.shapes import AuthorityShape, IssuedShape
 from remsim.server.core.tokens import failure_limiter, limited_source
@@ -151,11 +152,11 @@ async def _handler(
 
 _TheHandler = Annotated[EnrolmentHandler, Depends(_handler)]
 
-router = APIRouter(tags=["enrolment"])
+router = Resource(tags=["enrolment"])
 
 
 def mount(
-    app: FastAPI,
+    app: RestApplication,
     enrolment: EnrolmentService,
     *,
     log: Logger,
@@ -171,7 +172,7 @@ def mount(
     """
     limiter = failure_limiter(limits=limits)
     app.state.enrolment = EnrolmentHandler(enrolment, log, issuances, limiter, lines, now=now, clock=clock)
-    app.include_router(router)
+    app.offer(router)
 
 
 @router.post(ANCHOR_PATH, responses={200: {"model": AuthorityShape}, **_REFUSALS}, openapi_extra=_body("code"))

@@ -79,6 +79,9 @@ class Problem(BaseModel):
     detail: str
     code: str
     hint: str = Field(description="what to do; may be empty")
+    limit: str | None = Field(
+        None, description="the limit that was reached, if one was; its name is that of the metric"
+    )
 
 
 class ErrorBody(BaseModel):
@@ -121,8 +124,9 @@ def answer(error: ApiError, path: str) -> JSONResponse:
             detail=error.message,
             code=error.code,
             hint=error.hint,
+            limit=None if error.limit is None else error.limit.value,
         )
-        return JSONResponse(problem.model_dump(), error.status, headers, PROBLEM_TYPE)
+        return JSONResponse(problem.model_dump(exclude_none=True), error.status, headers, PROBLEM_TYPE)
     body = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
     return JSONResponse(body, error.status, headers)
 
@@ -161,7 +165,9 @@ def install(app: FastAPI, counts: LimitCounts | None = None) -> None:
     @app.exception_handler(RemsimError)
     async def _on_known_error(request: Request, error: RemsimError) -> JSONResponse:
         status, code = _KNOWN[type(error)]
-        return answer(ApiError(status, code, str(error), error.hint), request.url.path)
+        # It is counted already where it was reached.
+        limit = LimitName.LEASES if isinstance(error, TooManyLeasesError) else None
+        return answer(ApiError(status, code, str(error), error.hint, limit=limit), request.url.path)
 
     @app.exception_handler(HTTPException)
     async def _on_http_error(request: Request, error: HTTPException) -> JSONResponse:

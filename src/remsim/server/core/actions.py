@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the server's coordinator asks of the I/O around it, besides what concerns links: storing and reporting."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Final
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
+from remsim.core.values import dataclass
 from remsim.wire.link.actions import LinkAction
 from remsim.wire.messages.rspro import AdvertisedAddress
 
@@ -214,6 +215,8 @@ class StoredWebhook:
     clients: frozenset[int] | None
     who: str
     created_at: float
+    #: Since when nothing is sent to it; None: it is not paused.
+    paused_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +258,7 @@ class StoreLock:
 
 @dataclass(frozen=True, slots=True)
 class StoreWebhook:
-    """Keep a new webhook."""
+    """Keep a webhook, new or as it is now."""
 
     hook: StoredWebhook
 

@@ -3,13 +3,13 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Self
 
 from remsim.card.iccid import is_iccid
 from remsim.core.errors import IdRangeError, RemsimError
 from remsim.core.ids import BankSlot
+from remsim.core.values import dataclass
 from remsim.redaction import shorten_iccid, shorten_imsi
 from remsim.server.core.inventory import Inventory
 from remsim.server.core.labels import ICCID, LabelError, Labels, check_label

@@ -13,12 +13,12 @@ A client that is absent when its mapping is deleted is told when it returns (a *
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Final
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
+from remsim.core.values import dataclass
 from remsim.server.core.actions import Action, NoteReleased
 from remsim.server.core.addresses import address_for_client
 from remsim.server.core.peers import Peer, PeerTable

@@ -7,7 +7,6 @@ and reserves, and gives a decision to be stored; once that is committed, ``on_st
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.core.deadlines import Deadlines
@@ -15,6 +14,7 @@ from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts
 from remsim.core.log_event import LogEvent
+from remsim.core.values import dataclass
 from remsim.server.core.actions import (
     Action,
     Decision,

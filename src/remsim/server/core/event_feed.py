@@ -9,13 +9,13 @@ Readers have a position here and nothing else, so a slow one costs no memory.
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.core.event_kinds import KINDS
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
 from remsim.core.text import rfc3339
+from remsim.core.values import dataclass
 from remsim.server.core.tokens import Scope
 
 #: Events that are kept, ...

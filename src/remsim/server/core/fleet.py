@@ -8,10 +8,10 @@ that two cards have names neither of them, unless the client has one already.
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 
 from remsim.core.errors import RemsimError
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
 from remsim.server.core.card_choice import AMBIGUITY_HINT, CardChoice, CardChoiceKind, ambiguity
 
 

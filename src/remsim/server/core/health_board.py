@@ -7,13 +7,13 @@ one each slot had last, and since when. Those that time itself ends, or begins, 
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.core.log_event import LogEvent
 from remsim.core.rate_limit import TokenBuckets
+from remsim.core.values import dataclass
 from remsim.server.core.actions import Action
 from remsim.server.core.health_reports import HealthReports
 from remsim.server.core.known import KnownPeers, absence

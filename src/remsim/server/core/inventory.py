@@ -8,13 +8,14 @@ counts only where it was not reported gone. Another number replaces it.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from remsim.card.iccid import is_iccid
 from remsim.core.ids import BankSlot
 from remsim.core.log_event import LogEvent
 from remsim.core.text import escape
+from remsim.core.values import dataclass
 from remsim.redaction import shorten_iccid
 from remsim.server.core.actions import Action, AskPolicy, NoteCard
 from remsim.server.core.log_events import ignored

@@ -5,11 +5,11 @@ Time is that of a clock that does not go back, in seconds.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from remsim.core.limits import LimitCounts, LimitName
+from remsim.core.values import dataclass
 
 #: A caller that did not hear the answer tries again within minutes; a day covers a night.
 KEPT_S: Final = 86_400.0

@@ -7,12 +7,12 @@ Fed with the same notes that the database gets: one at each connect, one at each
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from remsim.core.ids import ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
+from remsim.core.values import dataclass
 from remsim.server.core.actions import Note, NoteBank, NoteClient
 
 #: Client slots that are remembered: more than the largest installation has. On plaintext links a peer can claim any

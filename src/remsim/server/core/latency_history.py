@@ -7,11 +7,12 @@ numbers in arrays: a point takes forty bytes. The slot that was heard of longest
 
 from array import array
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
+from remsim.core.values import dataclass
 from remsim.wire.messages.health import Latency, Quantiles
 
 #: Points of one slot. Peers report at most every 2 s, so these are ten minutes at least.

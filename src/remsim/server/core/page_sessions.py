@@ -13,11 +13,12 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Final, Self
 
 from remsim.core.errors import RemsimError
 from remsim.core.limits import LimitCounts, LimitName
+from remsim.core.values import dataclass
 
 #: A session lasts this long after its login, unless its token ends sooner: a working day.
 SESSION_S: Final = 12 * 3600.0

@@ -5,13 +5,14 @@ Knows no mapping and sends nothing.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Generic, TypeVar
 
 from remsim.core.errors import RemsimError
 from remsim.core.identity import Proof
 from remsim.core.ids import ClientSlot
 from remsim.core.state_machine import Event, State, Stateful, Transitions
+from remsim.core.values import dataclass
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.messages.health import ClientHealthInd, SlotHealthInd
 from remsim.wire.messages.rspro import (

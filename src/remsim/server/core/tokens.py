@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 from functools import partial
 from ipaddress import ip_address
@@ -22,6 +21,7 @@ from remsim.core.errors import RemsimError
 from remsim.core.ids import check_id
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.core.rate_limit import TokenBuckets
+from remsim.core.values import dataclass
 from remsim.wire.link.actions import source_of
 
 PREFIX: Final = "remsim"

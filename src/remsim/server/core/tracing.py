@@ -9,11 +9,12 @@ last, so nothing is left behind by a server that ends.
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
+from remsim.core.values import dataclass
 from remsim.server.core.actions import Action
 from remsim.server.core.log_events import ignored
 from remsim.server.core.peers import Peer, PeerState, PeerTable

@@ -6,11 +6,11 @@ itself. ``docs/manual/rest.md`` says the same for people; a test compares the ki
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
 from remsim.core.text import counted, escape, lasting
+from remsim.core.values import dataclass
 from remsim.redaction import scrub
 from remsim.server.core.peers import SessionReport
 from remsim.wire.messages.health import (

@@ -8,12 +8,13 @@ nothing if nothing changed. Times are seconds since 1970-01-01 UTC.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Literal
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.core.log_event import LogEvent
+from remsim.core.values import dataclass
 from remsim.server.core.tokens import Scope
 
 Severity = Literal["warning", "error"]

@@ -9,13 +9,14 @@ import hashlib
 import hmac
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
 from remsim.core.errors import RemsimError
 from remsim.core.limits import LimitCounts, LimitName
+from remsim.core.values import dataclass
 from remsim.server.core.actions import StoredDelivery, StoredWebhook
 from remsim.server.core.event_feed import FeedEvent, is_visible
 from remsim.server.core.tokens import Scope
@@ -96,8 +97,8 @@ class WebhookQueue:
 
     @property
     def due(self) -> float | None:
-        """When the head is to be sent; None if nothing waits."""
-        if not self.pending:
+        """When the head is to be sent; None if nothing waits, or it is paused."""
+        if not self.pending or self.hook.paused_at is not None:
             return None
         head = self.pending[0]
         return 0.0 if head.tried_at is None else head.tried_at + delay_s(head.attempts)
@@ -149,6 +150,12 @@ class Webhooks:
         """It is stored."""
         queue = self._queues[hook.number] = WebhookQueue(hook)
         return queue
+
+    def change(self, hook: StoredWebhook) -> None:
+        """It is stored as it is now. Nothing if it was deleted meanwhile."""
+        queue = self._queues.get(hook.number)
+        if queue is not None:
+            queue.hook = hook
 
     def remove(self, number: int) -> None:
         """It is deleted, with all that waits."""

@@ -3,12 +3,12 @@
 
 import json
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
 
 from remsim.core.event_kinds import KINDS
 from remsim.core.text import rfc3339
+from remsim.core.values import dataclass
 from remsim.server.core.event_feed import FeedEvent, is_visible
 from remsim.server.core.tokens import Grant
 from remsim.server.page.rendering import render

@@ -6,10 +6,11 @@ Nothing here knows who asks: everybody may have them. A file's address carries i
 
 import gzip
 import hashlib
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Final
+
+from remsim.core.values import dataclass
 
 PREFIX: Final = "/page/static"
 #: Names, and what they are.

@@ -11,7 +11,7 @@ import time
 from typing import Annotated, Final, cast
 from urllib.parse import parse_qs, urlencode
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
 from remsim.core.rate_limit import TokenBuckets
@@ -30,6 +30,7 @@ from remsim.server.api.judging import (
     is_of_own_page,
 )
 from remsim.server.api.reading import read_body
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheRuntime
 from remsim.server.core.actions import Actor, Entry
 from remsim.server.core.page_sessions import PAGE_SECRET_BYTES, SESSION_S, PageFileError, is_proof
@@ -39,7 +40,7 @@ from remsim.server.page.rendering import environment, render
 from remsim.server.runtime import ServerRuntime
 from remsim.server.store.page_files import PageFiles
 
-router = APIRouter(include_in_schema=False)
+router = Resource(include_in_schema=False)
 
 _LOGGED_OUT: Final = "logged_out"
 _WHY: Final = {

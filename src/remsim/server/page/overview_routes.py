@@ -5,7 +5,7 @@ import asyncio
 from collections import OrderedDict
 from typing import Annotated, cast
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import Depends, Request
 from fastapi.responses import Response
 
 from remsim.core.limits import LimitCounts, LimitName
@@ -14,6 +14,7 @@ from remsim.server.api import limits
 from remsim.server.api.auth import TheGrant, for_anybody
 from remsim.server.api.errors import not_found
 from remsim.server.api.judging import TokenJudge
+from remsim.server.api.resource import Resource, RestApplication
 from remsim.server.api.routing import TheQuery, TheRuntime
 from remsim.server.core.tokens import Grant, Scope, TokenRole
 from remsim.server.metrics import ServerMetrics
@@ -26,7 +27,7 @@ from remsim.server.page.stream import open_stream
 from remsim.server.runtime import ServerRuntime
 from remsim.server.store.page_files import PageFiles
 
-router = APIRouter(include_in_schema=False)
+router = Resource(include_in_schema=False)
 
 
 class Boards:
@@ -57,15 +58,15 @@ async def _boards(request: Request) -> Boards:
 TheBoards = Annotated[Boards, Depends(_boards)]
 
 
-def mount(app: FastAPI, runtime: ServerRuntime, files: PageFiles, *, is_open: bool, rspro_port: int) -> login.Login:
+def mount(
+    app: RestApplication, runtime: ServerRuntime, files: PageFiles, *, is_open: bool, rspro_port: int
+) -> login.Login:
     """Add the page to the application; ``rspro_port`` is where bankds and clients reach the server."""
     made = login.Login(cast(TokenJudge, app.state.judge), files, is_open=is_open)
     made.restore()
     app.state.login = made
     app.state.boards = Boards(runtime, cast(ServerMetrics, app.state.metrics).limits)
-    app.include_router(router)
-    app.include_router(login.router)
-    app.include_router(routes.router)
+    app.offer(router, login.router, routes.router)
     app.state.rspro_port = rspro_port
     # The outermost: what others refuse becomes a page, too.
     app.add_middleware(PageMiddleware)

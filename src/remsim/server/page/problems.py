@@ -6,10 +6,10 @@ a warning yet: a page says at once what a warning says after a minute. All withi
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.text import counted, rfc3339
+from remsim.core.values import dataclass
 from remsim.server.api.routing import sight_of
 from remsim.server.api.v2.views import Views
 from remsim.server.core.tokens import Grant, TokenRole

@@ -4,7 +4,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
 from remsim.core.event_kinds import KINDS
@@ -12,6 +12,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.net.runtime.tasks import in_thread
 from remsim.server.api.auth import TheGrant, for_admins, require_operator
 from remsim.server.api.errors import not_found
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheQuery, TheRuntime
 from remsim.server.api.v2.cards import visible_labels
 from remsim.server.api.v2.reading import bank_slot, client_slot
@@ -23,7 +24,7 @@ from remsim.server.page.sheet import Pulse, Sheet
 from remsim.server.page.stream import open_stream
 from remsim.server.runtime import ServerRuntime
 
-router = APIRouter(include_in_schema=False)
+router = Resource(include_in_schema=False)
 
 _Pieces = Callable[[], Mapping[str, str]]
 

@@ -4,9 +4,9 @@ only. Each keeps the age and the source of the observation that decides it.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
+from remsim.core.values import dataclass
 from remsim.rest import models
 from remsim.server.query import NO_CARD, READER_FAILS
 

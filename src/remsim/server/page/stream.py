@@ -10,7 +10,6 @@ import json
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol, cast
 
@@ -18,6 +17,7 @@ from fastapi import Request
 from fastapi.responses import StreamingResponse
 
 from remsim.core.limits import LimitName
+from remsim.core.values import dataclass
 from remsim.net.runtime.tasks import in_thread
 from remsim.server.api import limits
 from remsim.server.api.errors import ApiError, bad_request

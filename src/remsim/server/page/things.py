@@ -3,13 +3,13 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.card.atr import mend_atr, parse_atr
 from remsim.card.errors import AtrError
 from remsim.core.event_kinds import KINDS
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
 from remsim.rest.leases import LeaseModel
 from remsim.rest.models import MappingModel
 from remsim.server.api.routing import sight_of

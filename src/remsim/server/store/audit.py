@@ -6,13 +6,13 @@ in the program changes one. Knows no connection's life and no HTTP.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from remsim.core.text import escape
+from remsim.core.values import dataclass
 from remsim.redaction import mask_tokens
 from remsim.server.core.actions import DONE, REFUSED, SERVER, Actor, Entry
 from remsim.server.store.schema import AUDIT

@@ -9,7 +9,6 @@ import contextlib
 import os
 import sqlite3
 import stat
-from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 from typing import Final
@@ -17,6 +16,7 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from remsim.core.errors import RemsimError
+from remsim.core.values import dataclass
 from remsim.net.runtime.tasks import in_thread
 from remsim.server.store.database import open_engine
 

@@ -201,6 +201,8 @@ WEBHOOKS: Final = Table(
     Column("clients", Text),
     Column("who", String(128), nullable=False),
     Column("created_at", Double, nullable=False),
+    # NULL: it is not paused.
+    Column("paused_at", Double),
     sqlite_autoincrement=True,
 )
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How webhooks and their deliveries stand in the database. Knows no connection's life."""
 
-from sqlalchemy import Row, delete, insert, select
+from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from remsim.server.core.actions import StoredDelivery, StoreDeliveries, StoredWebhook
@@ -37,12 +37,23 @@ async def read_deliveries(connection: AsyncConnection) -> tuple[StoredDelivery, 
 def _webhook(row: Row[tuple[object, ...]]) -> StoredWebhook:
     kinds = None if row.kinds is None else frozenset(row.kinds.split(","))
     return StoredWebhook(
-        row.id, row.url, row.secret, kinds, _split(row.banks), _split(row.clients), row.who, row.created_at
+        row.id,
+        row.url,
+        row.secret,
+        kinds,
+        _split(row.banks),
+        _split(row.clients),
+        row.who,
+        row.created_at,
+        row.paused_at,
     )
 
 
 async def write_webhook(connection: AsyncConnection, hook: StoredWebhook) -> None:
-    """A new one. Raises SQLAlchemyError."""
+    """A new one, or one that was paused or goes on. Raises SQLAlchemyError."""
+    changed = update(WEBHOOKS).where(WEBHOOKS.c.id == hook.number).values(paused_at=hook.paused_at)
+    if (await connection.execute(changed)).rowcount:
+        return
     await connection.execute(
         insert(WEBHOOKS).values(
             id=hook.number,
@@ -53,6 +64,7 @@ async def write_webhook(connection: AsyncConnection, hook: StoredWebhook) -> Non
             clients=_join(hook.clients),
             who=hook.who[:128],
             created_at=hook.created_at,
+            paused_at=hook.paused_at,
         )
     )
 

@@ -4,8 +4,9 @@
 Values only; ``profile.toml`` reads them from text. One profile serves any number of cards.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from remsim.core.values import dataclass
 from remsim.uicc.files import FileSystem
 from remsim.uicc.identity import SubscriberIdentity
 

@@ -2,10 +2,10 @@
 """What coordinators ask the I/O around them to do with links. Programs add actions of their own."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import Final, NewType
 
+from remsim.core.values import dataclass
 from remsim.wire.messages.rspro import Message, ResumeInd
 
 #: Names one link for its lifetime; never used again within a process.

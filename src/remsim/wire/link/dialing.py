@@ -7,10 +7,10 @@ for the connect deadline (known-limits.md, 64).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.core.state_machine import Event, State, Stateful, Transitions
+from remsim.core.values import dataclass
 
 
 class DialState(State):

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a ``LinkEngine`` reports to its owner."""
 
-from dataclasses import dataclass
-
 from remsim.core.limits import LimitName
+from remsim.core.values import dataclass
 from remsim.wire.errors import DecodeError
 from remsim.wire.messages.rspro import Message, Request, UnknownMessage
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether the peer of a link lives: when to send PING, and when a PONG is overdue. Knows neither bytes nor messages."""
 
-from dataclasses import dataclass
+from remsim.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages of our own (alternatives from 40 on), each only for peers that named its ability. See ``rspro``."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
 from remsim.wire.messages.open_enum import OpenEnum
 
 #: Bytes of a revocation list, more than ten thousand entries, which a link takes at once; and of a part of it, which

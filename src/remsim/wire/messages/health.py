@@ -5,10 +5,10 @@ Each message tells all of one slot, so the newest one counts and the others may 
 milliseconds, because nobody's clock is right. No field holds bytes of a command or of its answer.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
 from remsim.wire.messages.open_enum import OpenEnum
 
 #: Counts and ages end here; what is more counts as so much. In milliseconds it is 24 days.

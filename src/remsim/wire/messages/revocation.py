@@ -4,8 +4,7 @@
 Knows nothing of what is in the list; the receiver of the whole list must check its signature.
 """
 
-from dataclasses import dataclass
-
+from remsim.core.values import dataclass
 from remsim.wire.messages.extensions import MAX_LIST, MAX_LIST_PART, RevocationListInd
 
 

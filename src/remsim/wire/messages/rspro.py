@@ -6,12 +6,13 @@ both directions, so what a peer sent and arrives here is in range. Knows nothing
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, cast
 
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
 from remsim.wire.link.ability_bits import named_abilities, plain_version, version_with
 from remsim.wire.messages.extensions import (
     AheadInd,

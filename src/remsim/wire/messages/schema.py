@@ -5,10 +5,10 @@ One table serves the codec, the generated protocol documentation and the tests, 
 file. What is ours are whole messages, from FIRST_OF_OURS on; the others are what every classic decoder knows.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.core.ids import MAX_ID, BankSlot, ClientSlot
+from remsim.core.values import dataclass
 from remsim.wire.messages import extensions, health, rspro
 
 

@@ -44,12 +44,12 @@ class _Card:
 
     def __init__(self) -> None:
         self.seen: list[bytes] = []
-        self.tell: Callable[[int, float], None] = lambda _slot_nr, _seconds: None
+        self.tell: Callable[[float], None] = lambda _seconds: None
         self.answers: dict[bytes, bytes] = {_ICCID: b"\x61\x05", _FETCH: b"\x62\x03\x82\x01\x00\x90\x00"}
 
     def submit(self, tpdu: bytes, /) -> bytes:
         self.seen.append(tpdu)
-        self.tell(0, 0.25)
+        self.tell(0.25)
         return self.answers.get(tpdu, b"\x90\x00")
 
 
@@ -83,7 +83,7 @@ class _World:
         bank.on_event(_SERVER, Received(rspro.ConnectBankRes(_THEM, ResultCode.OK), 1), 0.0)
         bank.on_event(_SERVER, Received(rspro.CreateMappingReq(_CLIENT, _BANK), 1), 0.0)
         self.attach(_LINK)
-        self.card.tell = bank.on_card_time
+        self.card.tell = bank.cards.positions[0].on_card_time
 
     def attach(self, link: LinkId) -> None:
         """The client comes over this link, and the card is opened for it."""
@@ -274,3 +274,34 @@ def test_guesses_are_not_put_off_for_the_modem_itself() -> None:
     later = [action for action in world.done if isinstance(action, RunAhead)]
     assert later
     assert all(action.delay_s == 0 for action in later)
+
+
+def test_command_that_comes_before_a_guess_is_looked_at_waits_for_two_turns() -> None:
+    world = _World()
+    world._submit(5, _MF, Origin.MODEM, world.now)
+    assert [type(action) for action in world.bank.take()] == [RunAhead]
+    # The card has answered the guess at once.
+    assert [type(action) for action in world.bank.on_ahead_turn(0, world.now)] == [RunAhead]
+    assert world.card.seen == [_MF, _ICCID]
+    assert world._submit(6, _ICCID, Origin.MODEM, world.now) is None
+    assert not world.bank.take()
+    ahead, again = world.bank.on_ahead_turn(0, world.now)
+    assert isinstance(ahead, Send)
+    assert isinstance(ahead.message, AheadInd)
+    assert isinstance(again, RunAhead)
+    actions = world.bank.on_ahead_turn(0, world.now)
+    (answer,) = [action for action in actions if isinstance(action, SendResponse)]
+    assert (answer.tag, answer.response) == (6, b"\x61\x05")
+    assert world.card.seen[:2] == [_MF, _ICCID]
+
+
+def test_queue_does_not_pass_a_guess_that_is_not_looked_at() -> None:
+    world = _World()
+    world._submit(5, _MF, Origin.MODEM, world.now)
+    world.bank.take()
+    world.bank.on_ahead_turn(0, world.now)
+    assert world._submit(6, _READ, Origin.MODEM, world.now) is None
+    # Something else has the position looked at.
+    world.bank.on_presence(0, is_present=True, reader="r", now=world.now)
+    world.turns(world.bank.take())
+    assert world.card.seen == [_MF, _ICCID]

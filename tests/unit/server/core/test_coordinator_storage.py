@@ -4,7 +4,7 @@
 import pytest
 
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.server.core.actions import StoreDeliveries, StoredWebhook, StoreWebhook, StoreWebhookEnd
+from remsim.server.core.actions import StoreDeliveries, StoredWebhook, StoreLock, StoreWebhook, StoreWebhookEnd
 from remsim.server.core.slotmap import ConflictError
 from remsim.wire.messages.rspro import CreateMappingReq
 from tests.doubles.server_world import ServerWorld
@@ -188,3 +188,24 @@ class TestChanges:
         world.run([world.coordinator.plan_labels("B1:0", ["roaming"])])
         assert world.coordinator.labels.of("B1:0") == ("roaming",)
         assert world.rows.labels == {"B1:0": ("roaming",)}
+
+
+def test_lock_holds_once_it_is_stored_and_ends_nothing() -> None:
+    world = ServerWorld()
+    world.post("1:0", "7:0")
+    bank = world.bank(1)
+    assert world.asked(bank) == ["+B1:0 C7:0"]
+    locks = world.coordinator.slotmap.locks
+    world.is_store_broken = True
+    world.run([locks.plan(BankSlot(1, 1), "worn", "test")])
+    assert locks.all() == []
+    world.is_store_broken = False
+    for number in (0, 1):
+        world.run([locks.plan(BankSlot(1, number), "worn", "test")])
+    assert [lock.bank for lock in locks.all()] == [BankSlot(1, 0), BankSlot(1, 1)]
+    with pytest.raises(ConflictError, match="B1:1 is locked: worn"):
+        world.coordinator.plan_creation(BankSlot(1, 1), ClientSlot(7, 1))
+    assert world.asked(bank) == ["+B1:0 C7:0"]
+    world.run([StoreLock(BankSlot(1, 1), None, "test")])
+    world.post("1:1", "7:1")
+    assert world.asked(bank) == ["+B1:0 C7:0", "+B1:1 C7:1"]

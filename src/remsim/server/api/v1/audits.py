@@ -3,18 +3,19 @@
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import WithJsonSchema
 
 from remsim.server.api.auth import TheGrant, for_admins, require_operator
 from remsim.server.api.reading import number
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import V1, TheQuery, guarded
 from remsim.server.api.v1 import views
 from remsim.server.api.v1.shapes import AuditList
 from remsim.server.store.audit import StoredEntry
 
-router = APIRouter(prefix=V1, tags=["audit"])
+router = Resource(prefix=V1, tags=["audit"])
 
 #: Entries in one answer.
 PAGE: Final = 1000

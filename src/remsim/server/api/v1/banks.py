@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connected bankds."""
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
 from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import ApiError, not_found
 from remsim.server.api.reading import MAX_SHORT, ShortText, number
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import V1, TheMore, TheQuery, TheRuntime, done, guarded, listing, sight_of
 from remsim.server.api.v1 import views
 from remsim.server.api.v1.shapes import BankList, BankShape
 from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.runtime import UnknownBankError
 
-router = APIRouter(prefix=V1, tags=["banks"])
+router = Resource(prefix=V1, tags=["banks"])
 
 
 def _is_within(grant: Grant, bank_id: int) -> bool:

@@ -3,19 +3,20 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from fastapi.responses import JSONResponse, Response
 
 from remsim.core.ids import MAX_ID, ClientSlot
 from remsim.server.api.auth import TheGrant
 from remsim.server.api.errors import not_found
 from remsim.server.api.reading import MAX_SHORT, number
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import V1, TheMore, TheQuery, guarded, listing, sight_of
 from remsim.server.api.v1 import views
 from remsim.server.api.v1.shapes import ClientList, ClientShape
 from remsim.server.core.tokens import Grant, TokenRole
 
-router = APIRouter(prefix=V1, tags=["clients"])
+router = Resource(prefix=V1, tags=["clients"])
 
 _NameText = Annotated[
     str,

@@ -12,7 +12,8 @@ _MORE: Final = "more"
 
 
 class _Shape(BaseModel):
-    model_config = ConfigDict(extra="allow")
+    # For the schema only: each is built when that is asked for.
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
 
 class ComponentId(_Shape):

@@ -3,20 +3,21 @@
 
 from typing import Final
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
 from remsim.core.ids import MAX_ID, BankSlot, ClientSlot
 from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import ApiError, not_found
 from remsim.server.api.reading import MAX_LONG, LongText, number, read_mapping
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import V1, TheMore, TheQuery, TheRuntime, done, guarded, listing
 from remsim.server.api.v1 import views
 from remsim.server.api.v1.shapes import MappingList, MappingShape
 from remsim.server.core.slotmap import ConflictError
 from remsim.server.core.tokens import Grant, TokenRole
 
-router = APIRouter(prefix=V1, tags=["slotmaps"])
+router = Resource(prefix=V1, tags=["slotmaps"])
 
 
 def _slot_schema(first: str) -> dict[str, object]:

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether the server is well, and how often it was started."""
 
-from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from remsim.server.api.auth import for_anybody
 from remsim.server.api.errors import ApiError
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import V1, TheQuery, guarded, refusals
 from remsim.server.api.v1.shapes import Health, Ready, RestartCounter
 
-router = APIRouter(tags=["status"])
+router = Resource(tags=["status"])
 
 
 @router.get(f"{V1}/restart-counter", responses={200: {"model": RestartCounter}, **guarded()})

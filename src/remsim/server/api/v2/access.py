@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tokens and the audit log, to be read by admins."""
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import Response
 
 from remsim.rest import models
 from remsim.server.api.auth import TheGrant, for_admins, require_operator
 from remsim.server.api.errors import V2
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheQuery
 from remsim.server.api.v1.views import time_text
 from remsim.server.api.v2.answers import gives, listed, page, problems
@@ -14,7 +15,7 @@ from remsim.server.api.v2.reading import DEFAULT_LIMIT, CursorText, LimitText, p
 from remsim.server.core.tokens import StoredToken
 from remsim.server.store.audit import StoredEntry
 
-router = APIRouter(prefix=V2)
+router = Resource(prefix=V2)
 
 #: The database's numbers end there.
 _MAX_NUMBER = (1 << 63) - 1

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A desired state as a whole: what differs, and then making it so, all or nothing."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 
 from remsim.core.ids import BankSlot, ClientSlot
@@ -11,6 +11,7 @@ from remsim.redaction import shorten_iccid
 from remsim.rest import models
 from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import V2, ApiError, bad_request
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
 from remsim.server.api.v2.answers import gives, problems, shown
 from remsim.server.api.v2.cards import may_see_subject, visible_labels
@@ -24,15 +25,9 @@ from remsim.server.core.labels import LabelError, parse_subject, shown_subject, 
 from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.query import ServerQuery
 
-router = APIRouter(prefix=V2, tags=["v2 apply"])
+router = Resource(prefix=V2, tags=["v2 apply"])
 
 _DryRun = Annotated[bool, Query(description="only say what differs")]
-_BODY: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": models.FleetOrder.model_json_schema()}},
-    }
-}
 
 #: Subjects and the labels that they are to have.
 _Labels = dict[str, tuple[str, ...]]
@@ -41,7 +36,7 @@ _Labels = dict[str, tuple[str, ...]]
 @router.post(
     "/apply",
     responses={**gives(models.ApplyModel), **problems(400, 404, 409, 413, 415, 422)},
-    openapi_extra=_BODY,
+    takes=models.FleetOrder,
 )
 async def apply(
     request: Request,

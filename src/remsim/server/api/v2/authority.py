@@ -3,9 +3,9 @@
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from fastapi.responses import Response
 
 from remsim.core.identity import Identity, IdentityError
@@ -15,6 +15,7 @@ from remsim.pki.errors import PkiError
 from remsim.rest import authority as models
 from remsim.server.api.auth import TheActor, TheGrant, for_admins, require_operator
 from remsim.server.api.errors import V2, ApiError, bad_request, not_found
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheRuntime
 from remsim.server.api.v1.views import time_text
 from remsim.server.api.v2.answers import gives, page, problems, shown
@@ -29,14 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-router = APIRouter(prefix=V2, tags=["v2 access"])
-
-_BODY: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": models.CodeOrder.model_json_schema()}},
-    }
-}
+router = Resource(prefix=V2, tags=["v2 access"])
 
 
 async def _authority(request: Request) -> "Authority":
@@ -88,7 +82,7 @@ async def list_codes(
     "/codes",
     status_code=201,
     responses={**gives(models.NewCodeModel, 201, text="made"), **problems(400, 404, 413, 415)},
-    openapi_extra=_BODY,
+    takes=models.CodeOrder,
 )
 @for_admins
 async def make_code(

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import Response
 
 from remsim import __version__
@@ -16,6 +16,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.metrics.instruments import Counter, Gauge
 from remsim.server.api.auth import TheGrant
 from remsim.server.api.errors import V2, not_found
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheRuntime, sight_of
 from remsim.server.api.v1.views import time_text
 from remsim.server.api.v2.answers import problems
@@ -27,7 +28,7 @@ from remsim.server.core.tokens import Grant
 from remsim.server.metrics import ServerMetrics
 from remsim.server.runtime import ServerRuntime
 
-router = APIRouter(prefix=V2, tags=["v2 bundles"])
+router = Resource(prefix=V2, tags=["v2 bundles"])
 
 TYPE: Final = "application/gzip"
 #: Events that are looked through, the newest, and told.

@@ -2,9 +2,9 @@
 """Cards by their numbers, and the labels of cards and slots."""
 
 import re
-from typing import Annotated, Final
+from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from fastapi.responses import Response
 from pydantic import WithJsonSchema
 
@@ -13,6 +13,7 @@ from remsim.redaction import shorten_iccid
 from remsim.rest import models
 from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import V2, ApiError, bad_request, not_found
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
 from remsim.server.api.v2.answers import gives, page, problems, shown
 from remsim.server.api.v2.choosing import read_card
@@ -35,7 +36,7 @@ from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.query import ServerQuery
 from remsim.server.runtime import ServerRuntime
 
-router = APIRouter(prefix=V2)
+router = Resource(prefix=V2)
 
 _IccidPath = Annotated[
     str,
@@ -59,12 +60,6 @@ _SubjectPath = Annotated[
     Path(description="a bank slot, a client slot, or a card by its number"),
 ]
 _Reveal = Annotated[bool, Query(description="numbers in full; for admins, and noted in the audit log")]
-_BODY: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": models.LabelsOrder.model_json_schema()}},
-    }
-}
 
 
 @router.get("/cards", tags=["v2 cards"], responses={**gives(models.CardPage), **problems(400)})
@@ -151,7 +146,7 @@ async def show_labels(subject: _SubjectPath, query: TheQuery, grant: TheGrant) -
     "/labels/{subject}",
     tags=["v2 labels"],
     responses={**gives(models.LabelsModel, tagged=True), **problems(400, 404, 409, 412, 413, 415)},
-    openapi_extra=_BODY,
+    takes=models.LabelsOrder,
 )
 async def put_labels(
     subject: _SubjectPath,

@@ -8,7 +8,7 @@ from functools import partial
 from time import monotonic
 from typing import Annotated, Final, cast
 
-from fastapi import APIRouter, Header, Request
+from fastapi import Header, Request
 from fastapi.responses import Response, StreamingResponse
 
 from remsim.core.limits import LimitName
@@ -16,6 +16,7 @@ from remsim.rest import models
 from remsim.server.api import limits
 from remsim.server.api.auth import TheGrant
 from remsim.server.api.errors import V2, ApiError, bad_request
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheRuntime
 from remsim.server.api.v2.answers import gives, problems
 from remsim.server.api.v2.reading import DEFAULT_LIMIT, CursorText, LimitText, page_size
@@ -24,7 +25,7 @@ from remsim.server.core.event_feed import EventFeed, FeedEvent, is_visible
 from remsim.server.core.tokens import Grant
 from remsim.server.runtime import ServerRuntime
 
-router = APIRouter(prefix=V2, tags=["v2 events"])
+router = Resource(prefix=V2, tags=["v2 events"])
 
 #: Events between two looks at others' work.
 _PORTION: Final = 64

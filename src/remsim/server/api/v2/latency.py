@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long the commands of a slot took of late: what a chart is drawn from."""
 
-from fastapi import APIRouter
 from fastapi.responses import Response
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.rest import models
 from remsim.server.api.auth import TheGrant
 from remsim.server.api.errors import V2, not_found
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheQuery, sight_of
 from remsim.server.api.v1.views import time_text
 from remsim.server.api.v2.answers import gives, problems, shown
@@ -15,7 +15,7 @@ from remsim.server.api.v2.traces import SlotPath, may_see, read_slot
 from remsim.server.core.tokens import Grant
 from remsim.server.query import ServerQuery
 
-router = APIRouter(prefix=V2, tags=["v2 health"])
+router = Resource(prefix=V2, tags=["v2 health"])
 
 
 @router.get("/latency/{slot}", responses={**gives(models.LatencyHistoryModel), **problems(400, 404)})

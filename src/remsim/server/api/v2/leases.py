@@ -5,13 +5,14 @@ import time
 from functools import partial
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from fastapi.responses import Response
 from pydantic import WithJsonSchema
 
 from remsim.rest import leases as models
 from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import V2, ApiError, bad_request, not_found
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheRuntime, sight_of
 from remsim.server.api.v2.answers import gives, page, problems, shown
 from remsim.server.api.v2.choosing import check_unambiguous, places_for, read_card
@@ -32,7 +33,7 @@ from remsim.server.core.tokens import Grant
 from remsim.server.lease_query import LeaseInfo, LeaseQuery
 from remsim.server.runtime import ServerRuntime
 
-router = APIRouter(prefix=V2, tags=["v2 leases"])
+router = Resource(prefix=V2, tags=["v2 leases"])
 
 #: An answer is not kept back for longer; a lease may wait for longer.
 MAX_ANSWER_S: Final = 900.0
@@ -68,18 +69,6 @@ NumberText = Annotated[
     WithJsonSchema({"type": "integer", "minimum": 1, "maximum": _MAX_NUMBER, "examples": [1]}),
     Path(alias="number"),
 ]
-_TAKEN: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": models.LeaseRequest.model_json_schema(by_alias=True)}},
-    }
-}
-_RENEWED: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": models.LeaseRenewal.model_json_schema(by_alias=True)}},
-    }
-}
 
 
 @router.get("/leases", responses={**gives(models.LeasePage), **problems(400)})
@@ -134,7 +123,7 @@ async def show_lease(
         **gives(models.LeaseModel, 202, text="it waits for a card, or has one and something is missing"),
         **problems(400, 409, 413, 415, 422),
     },
-    openapi_extra=_TAKEN,
+    takes=models.LeaseRequest,
 )
 async def take_lease(
     request: Request,
@@ -185,7 +174,7 @@ async def take_lease(
 @router.post(
     "/leases/{number}/renew",
     responses={**gives(models.LeaseModel), **problems(400, 404, 409, 413, 415, 422)},
-    openapi_extra=_RENEWED,
+    takes=models.LeaseRenewal,
 )
 async def renew_lease(
     number: NumberText,

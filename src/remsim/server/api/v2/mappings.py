@@ -4,7 +4,7 @@
 from functools import partial
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 from pydantic import WithJsonSchema
 
@@ -12,6 +12,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.rest import models
 from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import V2, ApiError, not_found
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
 from remsim.server.api.v2.answers import gives, page, problems, shown
 from remsim.server.api.v2.choosing import check_unambiguous, places_for, read_card
@@ -41,7 +42,7 @@ from remsim.server.query import MappingInfo, ServerQuery
 from remsim.server.runtime import ServerRuntime
 from remsim.server.waiting_query import ParkedInfo
 
-router = APIRouter(prefix=V2, tags=["v2 mappings"])
+router = Resource(prefix=V2, tags=["v2 mappings"])
 
 #: Longer than a bankd takes that is there; who waits longer asks again.
 MAX_WAIT_S: Final = 300.0
@@ -55,12 +56,6 @@ TimeoutText = Annotated[
     WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,2}(ms|s)$", "examples": ["30s"]}),
     Query(alias="timeout", description="how long to wait, five minutes at most"),
 ]
-_BODY: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": models.MappingOrder.model_json_schema()}},
-    }
-}
 
 
 @router.get("/mappings", responses={**gives(models.MappingPage), **problems(400)})
@@ -128,7 +123,7 @@ async def show_mapping(
         **gives(models.MappingModel, 202, tagged=True, text="stored; it has not come as far as was waited for"),
         **problems(400, 404, 409, 412, 413, 415),
     },
-    openapi_extra=_BODY,
+    takes=models.MappingOrder,
 )
 async def put_mapping(
     client: ClientSlotPath,

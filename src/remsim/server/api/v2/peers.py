@@ -2,15 +2,16 @@
 """Banks and clients with their slots, connected or not."""
 
 from itertools import groupby
-from typing import Annotated, Final
+from typing import Annotated
 
-from fastapi import APIRouter, Header, Request
+from fastapi import Header, Request
 from fastapi.responses import Response
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.rest import models
 from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import V2, ApiError, bad_request, not_found
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
 from remsim.server.api.v2.answers import gives, page, problems, shown
 from remsim.server.api.v2.idempotency import TheKept, once
@@ -33,14 +34,8 @@ from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.query import ServerQuery
 from remsim.server.runtime import UnknownBankError
 
-router = APIRouter(prefix=V2)
+router = Resource(prefix=V2)
 
-_LOCK: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": models.LockOrder.model_json_schema()}},
-    }
-}
 
 KeyHeader = Annotated[
     str | None,
@@ -142,7 +137,7 @@ async def show_bank_slot(bank_id: IdText, slot_nr: IdText, query: TheQuery, gran
     "/banks/{bank_id}/slots/{slot_nr}/lock",
     tags=["v2 banks"],
     responses={**gives(models.LockModel), **problems(400, 404, 409, 413, 415)},
-    openapi_extra=_LOCK,
+    takes=models.LockOrder,
 )
 async def lock_slot(
     bank_id: IdText,

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Card sessions, as their bankds tell of them."""
 
-from fastapi import APIRouter
 from fastapi.responses import Response
 
 from remsim.rest import models
 from remsim.server.api.auth import TheGrant
 from remsim.server.api.errors import V2
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheQuery, sight_of
 from remsim.server.api.v2.answers import gives, page, problems
 from remsim.server.api.v2.reading import DEFAULT_LIMIT, CursorText, LimitText
 from remsim.server.api.v2.views import Views
 
-router = APIRouter(prefix=V2)
+router = Resource(prefix=V2)
 
 
 @router.get("/sessions", tags=["v2 sessions"], responses={**gives(models.SessionPage), **problems(400)})

@@ -9,7 +9,7 @@ from functools import partial
 from time import monotonic
 from typing import Annotated, Final, Literal, cast
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import Header, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import WithJsonSchema
 
@@ -23,6 +23,7 @@ from remsim.rest.models import BANK_SLOT, CLIENT_SLOT
 from remsim.server.api import limits
 from remsim.server.api.auth import TheGrant
 from remsim.server.api.errors import V2, ApiError, bad_request, not_found
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheRuntime
 from remsim.server.api.v1.views import time_text
 from remsim.server.api.v2.answers import problems
@@ -34,7 +35,7 @@ from remsim.trace.pcapng import file_header, packet_block
 from remsim.trace.tap import hidden_places
 from remsim.wire.messages.extensions import TraceKind, TraceOrigin, TraceRecord
 
-router = APIRouter(prefix=V2, tags=["v2 traces"])
+router = Resource(prefix=V2, tags=["v2 traces"])
 
 PCAPNG_TYPE: Final = "application/x-pcapng"
 #: Records between two looks at others' work.

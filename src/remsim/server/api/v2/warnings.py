@@ -4,20 +4,21 @@
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from fastapi.responses import Response
 from pydantic import WithJsonSchema
 
 from remsim.rest import warnings as models
 from remsim.server.api.auth import TheGrant
 from remsim.server.api.errors import V2, bad_request
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheRuntime
 from remsim.server.api.v1.views import time_text
 from remsim.server.api.v2.answers import gives, page, problems
 from remsim.server.api.v2.reading import DEFAULT_LIMIT, CursorText, LimitText
 from remsim.server.core.warnings import WARNING_KINDS, Alert
 
-router = APIRouter(prefix=V2, tags=["v2 warnings"])
+router = Resource(prefix=V2, tags=["v2 warnings"])
 
 KindText = Annotated[
     str | None,

@@ -5,7 +5,7 @@ import secrets
 from functools import partial
 from typing import Annotated, Final, cast
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import Depends, Path, Request
 from fastapi.responses import Response
 from pydantic import WithJsonSchema
 
@@ -13,6 +13,7 @@ from remsim.core.event_kinds import KINDS
 from remsim.rest import webhooks as models
 from remsim.server.api.auth import TheActor, TheGrant, for_admins
 from remsim.server.api.errors import V2, ApiError, bad_request, not_found
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheRuntime
 from remsim.server.api.v1.views import time_text
 from remsim.server.api.v2.answers import gives, page, problems, shown
@@ -24,7 +25,7 @@ from remsim.server.core.tokens import Grant
 from remsim.server.core.webhooks import WebhookError, WebhookQueue
 from remsim.server.webhooks import WebhookSender
 
-router = APIRouter(prefix=V2, tags=["v2 webhooks"])
+router = Resource(prefix=V2, tags=["v2 webhooks"])
 
 #: How long the answer to a test waits for what comes of it.
 TEST_S: Final = 15.0
@@ -36,12 +37,6 @@ NumberText = Annotated[
     WithJsonSchema({"type": "integer", "minimum": 1, "maximum": _MAX_NUMBER, "examples": [1]}),
     Path(alias="number"),
 ]
-_BODY: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": models.WebhookOrder.model_json_schema()}},
-    }
-}
 
 
 async def _sender(request: Request) -> WebhookSender:
@@ -65,7 +60,7 @@ async def list_webhooks(
     "/webhooks",
     status_code=201,
     responses={**gives(models.NewWebhookModel, 201, text="made"), **problems(400, 409, 413, 415, 422)},
-    openapi_extra=_BODY,
+    takes=models.WebhookOrder,
 )
 @for_admins
 async def create_webhook(
@@ -128,11 +123,31 @@ async def list_deliveries(
     )
 
 
-@router.post("/webhooks/{number}/test", responses={**gives(models.DeliveryModel), **problems(400, 404)})
+@router.post("/webhooks/{number}/pause", responses={**gives(models.WebhookModel), **problems(400, 404)})
+@for_admins
+async def pause_webhook(number: NumberText, sender: TheSender, grant: TheGrant, actor: TheActor) -> Response:
+    """Send nothing there for now; what happens waits."""
+    queue = _known(sender, grant, number)
+    await sender.pause(queue, actor, is_on=True)
+    return shown(webhook_model(queue))
+
+
+@router.post("/webhooks/{number}/resume", responses={**gives(models.WebhookModel), **problems(400, 404)})
+@for_admins
+async def resume_webhook(number: NumberText, sender: TheSender, grant: TheGrant, actor: TheActor) -> Response:
+    """Send what waits, and what happens from now on."""
+    queue = _known(sender, grant, number)
+    await sender.pause(queue, actor, is_on=False)
+    return shown(webhook_model(queue))
+
+
+@router.post("/webhooks/{number}/test", responses={**gives(models.DeliveryModel), **problems(400, 404, 409)})
 @for_admins
 async def test_webhook(number: NumberText, runtime: TheRuntime, sender: TheSender, grant: TheGrant) -> Response:
     """Send something there, behind what waits; the answer says what came of it, within 15 s."""
     queue = _known(sender, grant, number)
+    if queue.hook.paused_at is not None:
+        raise ApiError(409, "paused", f"webhook {queue.hook.number} is paused", "let it go on first: …/resume")
     made = sender.test(queue)
     await runtime.changes.until(partial(_tried, sender, queue, made.number), TEST_S)
     return shown(delivery_model(sender.table.find(queue, made.number) or made))
@@ -173,6 +188,7 @@ def webhook_model(queue: WebhookQueue) -> models.WebhookModel:
         banks=None if hook.banks is None else sorted(hook.banks),
         clients=None if hook.clients is None else sorted(hook.clients),
         created_at=time_text(hook.created_at),
+        paused_since=None if hook.paused_at is None else time_text(hook.paused_at),
         waiting=len(queue.pending),
         failing_since=time_text(head.created_at) if head is not None and head.attempts else None,
     )

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routes, written beside the functions that answer; and the application, which makes them when the first request comes.
+
+To make a route, the framework reads its function's signature and builds a model for each argument and each answer. It
+did so at each start, and again for each router that the first request passed. Here a route is made once, without what
+only the schema tells (answers, bodies, tags); the schema is made of routes of its own when it is asked for.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypedDict, TypeVar, Unpack
+
+from fastapi import Depends, FastAPI
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from remsim import __version__
+from remsim.core.values import dataclass
+from remsim.server.api import errors
+from remsim.server.api.auth import OPEN_PATHS, judge_route
+
+#: What the schema calls the token.
+_TOKEN: Final = "token"
+_TOKEN_TEXT: Final = "made by remsim token create; its role and scope say what it may do"
+
+_Endpoint = TypeVar("_Endpoint", bound=Callable[..., object])
+
+Responses = Mapping[int | str, Mapping[str, object]]
+
+
+class Described(TypedDict, total=False):
+    """What may be said of a route. ``takes`` is the model of its body, which the route reads by itself."""
+
+    responses: Responses
+    tags: Sequence[str]
+    status_code: int
+    response_class: type[Response]
+    takes: type[BaseModel]
+    openapi_extra: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    method: str
+    path: str
+    endpoint: Callable[..., object]
+    described: Described
+
+
+class Resource:
+    """Routes that belong together. Its methods are decorators, as those of ``fastapi.APIRouter``."""
+
+    def __init__(self, *, prefix: str = "", tags: Sequence[str] = (), include_in_schema: bool = True) -> None:
+        """``prefix`` stands before each path; ``tags`` are those of each route in the schema."""
+        self._prefix: Final = prefix
+        self._tags: Final = list(tags)
+        self._include_in_schema: Final = include_in_schema
+        self._routes: Final[list[_Route]] = []
+
+    def get(self, path: str, **described: Unpack[Described]) -> Callable[[_Endpoint], _Endpoint]:
+        """Answer GET."""
+        return self._declare("GET", path, described)
+
+    def post(self, path: str, **described: Unpack[Described]) -> Callable[[_Endpoint], _Endpoint]:
+        """Answer POST."""
+        return self._declare("POST", path, described)
+
+    def put(self, path: str, **described: Unpack[Described]) -> Callable[[_Endpoint], _Endpoint]:
+        """Answer PUT."""
+        return self._declare("PUT", path, described)
+
+    def delete(self, path: str, **described: Unpack[Described]) -> Callable[[_Endpoint], _Endpoint]:
+        """Answer DELETE."""
+        return self._declare("DELETE", path, described)
+
+    def _declare(self, method: str, path: str, described: Described) -> Callable[[_Endpoint], _Endpoint]:
+        def declare(endpoint: _Endpoint) -> _Endpoint:
+            self._routes.append(_Route(method, self._prefix + path, endpoint, described))
+            return endpoint
+
+        return declare
+
+    def add_to(self, app: FastAPI, *, is_described: bool) -> None:
+        """Make the routes. ``is_described``: with all that the schema says of them."""
+        for route in self._routes:
+            said = route.described
+            app.add_api_route(
+                route.path,
+                route.endpoint,
+                methods=[route.method],
+                status_code=said.get("status_code"),
+                response_class=said.get("response_class", JSONResponse),
+                include_in_schema=is_described and self._include_in_schema,
+                tags=[*self._tags, *said.get("tags", ())] if is_described else None,
+                responses={key: dict(value) for key, value in said.get("responses", {}).items()}
+                if is_described
+                else None,
+                openapi_extra=_extra(said) if is_described else None,
+            )
+
+
+def _extra(said: Described) -> dict[str, object]:
+    extra = dict(said.get("openapi_extra", {}))
+    if (model := said.get("takes")) is not None:
+        content = {"application/json": {"schema": model.model_json_schema()}}
+        extra["requestBody"] = {"required": True, "content": content}
+    return extra
+
+
+class RestApplication(FastAPI):
+    """Makes its routes when it needs them, and each with the judgement of who may use it.
+
+    Describes itself as it is: by a token, and without the answers that the framework would give and ours does.
+    """
+
+    def __init__(self) -> None:
+        """Without any resource yet: see ``offer``."""
+        self._offered: Final[list[Resource]] = []
+        self._waiting: Final[list[Resource]] = []
+        super().__init__(
+            **_TITLES, docs_url=None, redoc_url=None, redirect_slashes=False, dependencies=[Depends(judge_route)]
+        )
+
+    def offer(self, *resources: Resource) -> None:
+        """Answer requests to these, too."""
+        self._offered.extend(resources)
+        self._waiting.extend(resources)
+
+    def _make_routes(self) -> None:
+        while self._waiting:
+            self._waiting.pop(0).add_to(self, is_described=False)
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """All routes."""
+        self._make_routes()
+        return super().routes
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The framework calls this at the first request."""
+        self._make_routes()
+        return super().build_middleware_stack()
+
+    def openapi(self) -> dict[str, Any]:
+        """The schema. Made once, with what is offered at the first call."""
+        if self.openapi_schema is None:
+            described = FastAPI(**_TITLES)
+            for resource in self._offered:
+                resource.add_to(described, is_described=True)
+            self.openapi_schema = _with_ours(described.openapi())
+        return self.openapi_schema
+
+
+class _Titles(TypedDict):
+    title: str
+    version: str
+    summary: str
+
+
+_TITLES: Final[_Titles] = {
+    "title": "remsim server",
+    "version": __version__,
+    "summary": "Banks, clients and mappings of a remote SIM system.",
+}
+
+
+def _with_ours(schema: dict[str, Any]) -> dict[str, Any]:
+    components = schema["components"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        components["schemas"].pop(name, None)
+    components["schemas"]["Problem"] = errors.Problem.model_json_schema()
+    components["securitySchemes"] = {_TOKEN: {"type": "http", "scheme": "bearer", "description": _TOKEN_TEXT}}
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
+            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                # The framework's own; ours is a problem.
+                del operation["responses"]["422"]
+            if path not in OPEN_PATHS:
+                operation["security"] = [{_TOKEN: []}]
+    return schema
