@@ -288,6 +288,7 @@ def _with_guess(world: _World) -> None:
 def test_command_that_comes_before_a_guess_is_looked_at_has_it_looked_at() -> None:
     world = _World()
     _with_guess(world)
+    world.now += 0.3
     assert world._submit(6, _ICCID, Origin.MODEM, world.now) == b"\x61\x05"
     world.turns([*world.bank.take(), *world.bank.on_ahead_turn(0, world.now)])
     assert world.ahead() == [_ICCID, _FETCH, _READ]
