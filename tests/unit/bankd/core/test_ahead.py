@@ -10,7 +10,7 @@ from remsim.ahead.library import Library, Pair
 from remsim.bankd.core.actions import BankdAction, CardAttached, Origin, RunAhead, SendResponse, StoreLearnt
 from remsim.bankd.core.ahead import YIELD_S, AheadPolicy
 from remsim.bankd.core.coordinator import BankdCoordinator
-from remsim.bankd.core.session import QueuedCommand
+from remsim.bankd.core.session import CardSession, QueuedCommand
 from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.stuck import StuckReaders
 from remsim.card.reset import ResetKind
@@ -295,6 +295,10 @@ def test_command_that_comes_before_a_guess_is_looked_at_has_it_looked_at() -> No
     assert world.card.seen == [_MF, _ICCID, _FETCH, _READ]
 
 
+def _is_unsettled(session: CardSession) -> bool:
+    return session.ahead is not None and session.ahead.is_unsettled
+
+
 def test_commands_that_waited_for_the_card_come_behind_the_guess_and_in_their_order() -> None:
     world = _World()
     _with_guess(world)
@@ -305,11 +309,11 @@ def test_commands_that_waited_for_the_card_come_behind_the_guess_and_in_their_or
     # As if they had come while the card was busy.
     session.queue += [QueuedCommand(6, _ICCID, Origin.MODEM), QueuedCommand(7, _READ, Origin.MODEM)]
     world.bank.cards.drive(position, world.now)
-    assert session.ahead.is_unsettled
+    assert _is_unsettled(session)
     ahead, again = world.bank.on_ahead_turn(0, world.now)
     assert isinstance(ahead, Send)
     assert isinstance(again, RunAhead)
-    assert not session.ahead.is_unsettled
+    assert not _is_unsettled(session)
     # One more comes before their turn, and does not pass them.
     assert world._submit(8, _MF, Origin.MODEM, world.now) is None
     actions = world.bank.on_ahead_turn(0, world.now)
