@@ -197,7 +197,9 @@ async def test_gsmtap_has_what_the_modem_saw_and_guesses_are_marked(tmp_path: Pa
     assert file.left_out[LeftOut.GUESSES.value] == marks[TpduMark.GUESS] + marks[TpduMark.RESTORE]
     commands = [step.tpdu for step in steps if isinstance(step, RecordedCommand)]
     (start,) = [start for start in learnt if len(start) > 10]
-    assert start == symbols(commands)[: len(start)]
+    # What a SEARCH looks for is hidden in a capture, and not learnt, unless the file is known to be harmless.
+    for one, symbol in zip(start, symbols(commands), strict=False):
+        assert one == symbol or (symbol[1:2] == b"\xa2" and one == symbol[:5])
 
 
 async def _tshark(capture: Path, wanted: str) -> int:

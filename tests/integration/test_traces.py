@@ -23,6 +23,7 @@ from remsim.emulators.script.recording import RecordedCommand, load_recording
 from remsim.rest.stream import EventReader
 from remsim.rest.traces import TraceEndsModel, TraceModel
 from remsim.trace.gsmtap import GsmtapSubType
+from tests.doubles.cutting_proxy import CuttingProxy
 from tests.doubles.programs import remsim
 from tests.doubles.rounds import until
 from tests.doubles.suite import Suite
@@ -85,11 +86,19 @@ class Stage:
         ahead: Literal["on", "off"] = "off",
         resume: Literal["always", "off"] = "always",
         gsmtap: HostPort | None = None,
+        proxy: CuttingProxy | None = None,
     ) -> None:
         self.emulator = DrivenEmulator()
         self.steps = load_recording(_RECORDING)
         self.suite = Suite(
-            folder, [self.emulator], profile="iot-modem", resume=resume, card_time_ms=1, ahead=ahead, gsmtap=gsmtap
+            folder,
+            [self.emulator],
+            profile="iot-modem",
+            proxy=proxy,
+            resume=resume,
+            card_time_ms=1,
+            ahead=ahead,
+            gsmtap=gsmtap,
         )
 
     @property
@@ -176,14 +185,16 @@ def tapped(suite: Suite) -> bool:
 
 
 async def test_guesses_are_told_apart_and_joined_with_the_command_that_they_answer(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, ahead="on")
-    async with stage.suite, stage.rest() as rest, asyncio.timeout(_PATIENCE_S):
-        await stage.play()
-        async with watching(rest, "B1:0") as watcher:
-            async with stage.playing():
-                records = [await watcher.next()]
-                while sum(one.origin == "modem" for one in records) < len(stage.recorded) - 16:
-                    records.append(await watcher.next())
+    # Next to its card nothing is guessed.
+    async with CuttingProxy(delay_s=0.01) as proxy:
+        stage = Stage(tmp_path, ahead="on", proxy=proxy)
+        async with stage.suite, stage.rest() as rest, asyncio.timeout(_PATIENCE_S):
+            await stage.play()
+            async with watching(rest, "B1:0") as watcher:
+                async with stage.playing():
+                    records = [await watcher.next()]
+                    while sum(one.origin == "modem" for one in records) < len(stage.recorded) - 16:
+                        records.append(await watcher.next())
     guesses = {one.command_id: one for one in records if one.origin == "guess" and one.command_id}
     hits = [(one, guesses[one.command_id]) for one in records if one.origin == "modem" and one.command_id in guesses]
     assert len(hits) >= 30

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from remsim.ahead.context_model import MAX_RECORDING
+from remsim.ahead.return_path import INS_SEARCH
 from remsim.ahead.symbols import symbol_of
 from remsim.card.apdu_case import PreviousCommand
 from remsim.card.tpdu import HEADER_LENGTH, MAX_TPDU
@@ -29,6 +30,8 @@ CUT_SHORT: Final = "the file ends in the middle of a packet; what comes before i
 
 
 _TELL_EVERY: Final = 4096
+#: What stands in the place of a byte that traces and GSMTAP hide.
+_HIDDEN: Final = 0xFF
 _READABLE: Final = "JSON lines and packet captures (pcapng, pcap) with GSMTAP can be read"
 
 
@@ -74,10 +77,14 @@ class _Start:
         self._symbols: list[bytes] = []
         self.previous: PreviousCommand | None = None
 
-    def add(self, tpdu: bytes) -> None:
+    def add(self, tpdu: bytes, *, is_masked: bool = False) -> None:
+        """``is_masked``: bytes may be hidden, and then are FF."""
         self._file.commands += 1
         if len(self._symbols) < MAX_RECORDING:
-            self._symbols.append(symbol_of(tpdu))
+            symbol = symbol_of(tpdu)
+            # A pattern that is hidden looks like that of unused records.
+            is_hidden = is_masked and tpdu[1] == INS_SEARCH and set(tpdu[HEADER_LENGTH:]) == {_HIDDEN}
+            self._symbols.append(symbol[:HEADER_LENGTH] if is_hidden else symbol)
         else:
             self._file.left_out[_BEYOND] += 1
 
@@ -139,13 +146,12 @@ def _on_record(record: dict[str, object], start: _Start, file: RecordedFile, pla
         file.left_out[_UNANSWERED] += 1
     else:
         try:
-            # Hidden bytes are never learnt anyway.
             tpdu = bytes.fromhex(command.replace("**", "ff")) if isinstance(command, str) else b""
         except ValueError:
             tpdu = b""
         if not HEADER_LENGTH <= len(tpdu) <= MAX_TPDU:
             raise RecordingError(f"{place}: its command is none", hint=_READABLE)
-        start.add(tpdu)
+        start.add(tpdu, is_masked=True)
 
 
 # CapturedPacket captures
@@ -191,4 +197,4 @@ def _on_step(step: SimStep, starts: dict[str, _Start], file: RecordedFile) -> It
         file.left_out[_UNANSWERED] += 1
         return
     tpdu, start.previous = step.tpdu(start.previous)
-    start.add(tpdu)
+    start.add(tpdu, is_masked=True)

@@ -164,3 +164,16 @@ def test_trace_teaches_what_the_modem_sent(tmp_path: Path, capsys: pytest.Captur
     path.write_text('{"kind": "command", "origin": "modem", "command": "0*", "response": "9000"}\n')
     with pytest.raises(ConfigError, match="line 1: its command is none"):
         learn_files([path], tmp_path)
+
+
+def test_pattern_that_a_trace_hides_is_not_taken_for_one_of_unused_records(tmp_path: Path) -> None:
+    path = tmp_path / "trace.jsonl"
+    commands = ("00a40004022fe2", "00a2010404********", "00a2010404" + "00" * 4, "00b000000a")
+    common = {"kind": "command", "origin": "modem", "response": "9000"}
+    path.write_text("".join(json.dumps(common | {"command": command}) + "\n" for command in commands))
+    learn_files([path], tmp_path)
+    library = Library()
+    LearntFiles(tmp_path / FOLDER, NotedLog().logger).load_all(library)
+    *_, everything = library.models(Pair(BankSlot(1, 0), ClientSlot(7, 0), b"\x3b\x00"))
+    (start,) = everything.recordings
+    assert [symbol.hex() for symbol in start] == ["00a40004022fe2", "00a2010404", "00a201040400", "00b000000a"]

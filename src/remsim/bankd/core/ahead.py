@@ -3,9 +3,9 @@
 
 Commands of the modem come by ``take``. Between them, each turn of the loop runs one guess at most, so a command that
 comes meanwhile waits for one guess, and other sessions are served in between. What the card answered to a guess is
-looked at in a turn of its own, for the same reason, and commands that wait come in the turn behind that. Guesses and
-restoring commands pass neither trace nor counters; a guess is counted and traced once its modem has sent it. A command
-that a rule is about is never guessed.
+looked at in a turn of its own, for the same reason, and commands that waited for the card come in the turn behind that.
+Guesses and restoring commands pass neither trace nor counters; a guess is counted and traced once its modem has sent
+it. A command that a rule is about is never guessed.
 """
 
 from collections import deque
@@ -140,26 +140,33 @@ class AheadRun:
         session, continuity = self._session, self._session.continuity
         if continuity is None:
             self._newest = tag
-            return self.submit(tag, tpdu, origin, now)
+            return self._enter(tag, tpdu, origin, now)
         if continuity.is_unsettled:
             continuity.settle()
         standing = continuity.ledger.take_command(tag, tpdu)
         if standing is Standing.NEW:
             self._newest = tag
-            return self.submit(tag, tpdu, origin, now)
+            return self._enter(tag, tpdu, origin, now)
         if standing is Standing.ANSWERED:
             return continuity.ledger.response
         if standing is not Standing.RUNNING:
             self._owner.refuse(session, f"command with tag {tag}: {standing.value}", now)
         return None
 
+    def _enter(self, tag: int, tpdu: bytes, origin: Origin, now: float) -> bytes | None:
+        """A command has come. It does not pass those that wait for a turn."""
+        if self._session.queue:
+            self._session.put_off(tag, tpdu, origin, now)
+            return None
+        self._settle()
+        return self.submit(tag, tpdu, origin, now)
+
     def submit(self, tag: int, tpdu: bytes, origin: Origin, now: float) -> bytes | None:
         """As ``CardSession.submit``."""
         session = self._session
         slot = session.slot
-        is_idle = slot.state is CardState.READY and self._outcome is None
         is_ours = slot.powered_for is session and slot.session is session
-        if not is_idle or not is_ours or not 1 <= len(tpdu) <= MAX_COMMAND:
+        if slot.state is not CardState.READY or not is_ours or not 1 <= len(tpdu) <= MAX_COMMAND:
             session.put_off(tag, tpdu, origin, now)
             return None
         decision = self._plan.on_command(tag, tpdu, now, is_over_link=tag == self._newest)
@@ -348,14 +355,19 @@ class AheadRun:
         if self._outcome is None:
             self._guess(now)
             return True
-        (response, seconds), self._outcome = self._outcome, None
-        self._step_done(response, seconds)
+        self._settle()
         if self._session.queue:
             self._is_due = True
             self._out.append(RunAhead(self._session.slot.slot_nr, 0.0))
             return False
         self._schedule()
         return True
+
+    def _settle(self) -> None:
+        """Look at what the card answered to the last guess."""
+        if self._outcome is not None:
+            (response, seconds), self._outcome = self._outcome, None
+            self._step_done(response, seconds)
 
     def _guess(self, now: float) -> None:
         session = self._session

@@ -10,6 +10,7 @@ from remsim.ahead.library import Library, Pair
 from remsim.bankd.core.actions import BankdAction, CardAttached, Origin, RunAhead, SendResponse, StoreLearnt
 from remsim.bankd.core.ahead import YIELD_S, AheadPolicy
 from remsim.bankd.core.coordinator import BankdCoordinator
+from remsim.bankd.core.session import CardSession, QueuedCommand
 from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.stuck import StuckReaders
 from remsim.card.reset import ResetKind
@@ -276,32 +277,44 @@ def test_guesses_are_not_put_off_for_the_modem_itself() -> None:
     assert all(action.delay_s == 0 for action in later)
 
 
-def test_command_that_comes_before_a_guess_is_looked_at_waits_for_two_turns() -> None:
-    world = _World()
+def _with_guess(world: _World) -> None:
+    """A guess was answered, and is not looked at yet."""
     world._submit(5, _MF, Origin.MODEM, world.now)
     assert [type(action) for action in world.bank.take()] == [RunAhead]
-    # The card has answered the guess at once.
     assert [type(action) for action in world.bank.on_ahead_turn(0, world.now)] == [RunAhead]
     assert world.card.seen == [_MF, _ICCID]
-    assert world._submit(6, _ICCID, Origin.MODEM, world.now) is None
-    assert not world.bank.take()
+
+
+def test_command_that_comes_before_a_guess_is_looked_at_has_it_looked_at() -> None:
+    world = _World()
+    _with_guess(world)
+    world.now += 0.3
+    assert world._submit(6, _ICCID, Origin.MODEM, world.now) == b"\x61\x05"
+    world.turns([*world.bank.take(), *world.bank.on_ahead_turn(0, world.now)])
+    assert world.ahead() == [_ICCID, _FETCH, _READ]
+    assert world.card.seen == [_MF, _ICCID, _FETCH, _READ]
+
+
+def _is_unsettled(session: CardSession) -> bool:
+    return session.ahead is not None and session.ahead.is_unsettled
+
+
+def test_commands_that_waited_for_the_card_come_behind_the_guess_and_in_their_order() -> None:
+    world = _World()
+    _with_guess(world)
+    position = world.bank.cards.positions[0]
+    session = position.session
+    assert session is not None
+    assert session.ahead is not None
+    # As if they had come while the card was busy.
+    session.queue += [QueuedCommand(6, _ICCID, Origin.MODEM), QueuedCommand(7, _READ, Origin.MODEM)]
+    world.bank.cards.drive(position, world.now)
+    assert _is_unsettled(session)
     ahead, again = world.bank.on_ahead_turn(0, world.now)
     assert isinstance(ahead, Send)
-    assert isinstance(ahead.message, AheadInd)
     assert isinstance(again, RunAhead)
+    assert not _is_unsettled(session)
+    # One more comes before their turn, and does not pass them.
+    assert world._submit(8, _MF, Origin.MODEM, world.now) is None
     actions = world.bank.on_ahead_turn(0, world.now)
-    (answer,) = [action for action in actions if isinstance(action, SendResponse)]
-    assert (answer.tag, answer.response) == (6, b"\x61\x05")
-    assert world.card.seen[:2] == [_MF, _ICCID]
-
-
-def test_queue_does_not_pass_a_guess_that_is_not_looked_at() -> None:
-    world = _World()
-    world._submit(5, _MF, Origin.MODEM, world.now)
-    world.bank.take()
-    world.bank.on_ahead_turn(0, world.now)
-    assert world._submit(6, _READ, Origin.MODEM, world.now) is None
-    # Something else has the position looked at.
-    world.bank.on_presence(0, is_present=True, reader="r", now=world.now)
-    world.turns(world.bank.take())
-    assert world.card.seen == [_MF, _ICCID]
+    assert [action.tag for action in actions if isinstance(action, SendResponse)] == [6, 7, 8]
