@@ -7,7 +7,10 @@ measures what this comes to.
 
 import json
 import sys
+from contextlib import closing
+from http.client import HTTPConnection
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -37,8 +40,6 @@ HEAVY: Final = {
     "prometheus_client",
     "prompt_toolkit",
     "pydantic",
-    # FastAPI imports it when it makes a route.
-    "pydantic.v1",
     "pydantic_settings",
     "pygments",
     "pyudev",
@@ -190,6 +191,42 @@ def test_client_imports_no_reader(tmp_path: Path) -> None:
         program.wait_for(r"\sstarted( |$)")
         assert program.stop() == 0, program.describe()
     assert _readers(tmp_path) == set()
+
+
+#: Runs ``remsim``; Python tells on stderr what is imported, and when.
+TOLD: Final = [
+    sys.executable,
+    "-X",
+    "importtime",
+    "-c",
+    "import sys; from remsim.cli.main import main; sys.exit(main())",
+]
+
+
+def test_first_requests_import_nothing(tmp_path: Path) -> None:
+    """Routes are made then, perhaps without a descriptor left to open a module with."""
+    words = next(words for words, *_ in DAEMONS if words.startswith("server"))
+    environment = {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+    with Program([*TOLD, *words.split()], env=environment) as program:
+        port = int(program.wait_for(r"\blistening\b.* rest=127\.0\.0\.1:(\d+)")[1])
+        program.wait_for(r"\sstarted( |$)")
+        asked = [
+            (path, _status(port, path)) for path in ("/health", "/api/v2/banks", "/api/v2/nothing", "/openapi.json")
+        ]
+        assert program.stop() == 0, program.describe()
+    assert [status for _, status in asked] == [200, 200, 404, 200]
+    lines = iter(program.stderr.lines)
+    before = list(takewhile(lambda line: " started " not in line, lines))
+    assert any("import time:" in line for line in before)
+    assert not [line for line in takewhile(lambda line: " stopping " not in line, lines) if "import time:" in line]
+
+
+def _status(port: int, path: str) -> int:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
 
 
 def test_server_with_a_database_of_its_form_needs_no_alembic(tmp_path: Path) -> None:

@@ -4,11 +4,16 @@
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from remsim.cli.options import NO_DAEMON_OPTIONS, DaemonOptions, Flag, command_app, repeatable, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from remsim.config import BankdConfig
 
 app = command_app("bankd", "Run a bank of SIM cards.")
 
@@ -122,9 +127,15 @@ def bankd(
         read_numbers=read_numbers,
         listen_plaintext=listen_plaintext,
     )
+    return _serve(read)
+
+
+def _serve(read: "Callable[[], BankdConfig]") -> int:
+    config = read()
+    # Only now: a mistake in the configuration shows without the bankd's libraries, and sooner.
     from remsim.bankd.service import serve
 
-    return serve(read(), read)
+    return serve(config, read)
 
 
 @app.command

@@ -123,13 +123,21 @@ class RestApplication(FastAPI):
         )
 
     def offer(self, *resources: Resource) -> None:
-        """Answer requests to these, too."""
+        """Answer requests to these, too.
+
+        The routes of the very first are made at once: the framework imports some of what it needs for it only then, and
+        when the first request comes, there may be no descriptor left to import anything.
+        """
+        is_first = not self._offered
         self._offered.extend(resources)
         self._waiting.extend(resources)
+        if is_first:
+            self._make_routes(1)
 
-    def _make_routes(self) -> None:
-        while self._waiting:
-            self._waiting.pop(0).add_to(self, is_described=False)
+    def _make_routes(self, most: int | None = None) -> None:
+        for resource in self._waiting[:most]:
+            resource.add_to(self, is_described=False)
+            self._waiting.remove(resource)
 
     @property
     def routes(self) -> list[BaseRoute]:

@@ -78,7 +78,7 @@ def _client(role: TokenRole) -> TestClient:
     app = RestApplication()
     app.state.runtime = SimpleNamespace(refuse=lambda *_: None)
     app.add_middleware(_AsOperator, role=role)
-    app.offer(RESOURCE, UNSEEN)
+    app.offer(UNSEEN, RESOURCE)
     return TestClient(app, raise_server_exceptions=False)
 
 
@@ -103,7 +103,7 @@ def test_each_method_is_answered(client: TestClient, method: str, path: str, sta
     assert (answer.status_code, answer.text) == (status, text)
 
 
-def test_routes_are_made_at_the_first_request_and_once() -> None:
+def test_routes_are_made_at_the_first_request_and_once_but_for_those_of_the_first_resource() -> None:
     client = _client(TokenRole.OPERATOR)
     app = client.app
     assert isinstance(app, RestApplication)
@@ -111,14 +111,16 @@ def test_routes_are_made_at_the_first_request_and_once() -> None:
     for _ in range(2):
         assert client.get("/things/a").status_code == 200
     after = [getattr(route, "path", "") for route in app.router.routes]
-    assert before == ["/openapi.json"]
-    assert after == ["/openapi.json", "/things/{name}", "/things/{name}", "/things", "/things/{name}", "/unseen"]
+    assert before == ["/openapi.json", "/unseen"]
+    assert after == [*before, "/things/{name}", "/things/{name}", "/things", "/things/{name}"]
 
 
 def test_who_asks_for_the_routes_gets_them_without_any_request() -> None:
     app = RestApplication()
     app.offer(UNSEEN)
-    assert [getattr(route, "path", "") for route in app.routes] == ["/openapi.json", "/unseen"]
+    app.offer(RESOURCE)
+    assert [getattr(route, "path", "") for route in app.routes][:3] == ["/openapi.json", "/unseen", "/things/{name}"]
+    assert len(app.routes) == 6
 
 
 def test_each_route_is_judged_by_the_role() -> None:
@@ -130,7 +132,7 @@ def test_each_route_is_judged_by_the_role() -> None:
 
 def test_schema_says_what_a_route_takes_and_gives_and_no_request_needs_it() -> None:
     app = RestApplication()
-    app.offer(RESOURCE, UNSEEN)
+    app.offer(UNSEEN, RESOURCE)
     schema = app.openapi()
     assert set(schema["paths"]) == {"/things", "/things/{name}"}
     shown, changed = (schema["paths"]["/things/{name}"][method] for method in ("get", "put"))
@@ -144,5 +146,5 @@ def test_schema_says_what_a_route_takes_and_gives_and_no_request_needs_it() -> N
     assert "Problem" in schema["components"]["schemas"]
     assert "HTTPValidationError" not in schema["components"]["schemas"]
     # Routes that answer were not made for it.
-    assert [getattr(route, "path", "") for route in app.router.routes] == ["/openapi.json"]
+    assert [getattr(route, "path", "") for route in app.router.routes] == ["/openapi.json", "/unseen"]
     assert app.openapi() is schema
