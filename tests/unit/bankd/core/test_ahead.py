@@ -309,7 +309,6 @@ def test_commands_that_waited_for_the_card_come_behind_the_guess_and_in_their_or
     ahead, again = world.bank.on_ahead_turn(0, world.now)
     assert isinstance(ahead, Send)
     assert isinstance(again, RunAhead)
-    assert not session.ahead.is_unsettled
     # One more comes before their turn, and does not pass them.
     assert world._submit(8, _MF, Origin.MODEM, world.now) is None
     actions = world.bank.on_ahead_turn(0, world.now)
