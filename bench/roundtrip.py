@@ -35,6 +35,8 @@ SESSIONS: Final = (1, 16, 256, 1000)
 BANK: Final = 1
 #: A thousand readers with a thread each take a while to come up.
 START_S: Final = 60.0
+#: The clock of processor time is coarse; a run of an instant may have none.
+LEAST_CPU_US: Final = 0.01
 _SAMPLE_S: Final = 0.1
 #: Of the measuring time, the part before its end in which processor time is looked at.
 _STEADY_PART: Final = 0.8
@@ -244,7 +246,7 @@ def _pair(sessions: int, number: int, *, without: Result, offered: Result) -> di
         "TPDU/s, resume": round(offered.seen.rate),
         "rate ratio": offered.seen.rate / without.seen.rate,
         "CPU µs/TPDU": without.cpu_us,
-        "CPU ratio": offered.cpu_us / without.cpu_us,
+        "CPU ratio": offered.cpu_us / max(without.cpu_us, LEAST_CPU_US),
     }
 
 

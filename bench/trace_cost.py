@@ -19,7 +19,7 @@ from typing import Final
 from bench import null_reader, tables
 from bench.load import OWN
 from bench.loops import run
-from bench.roundtrip import BANK, Options, Result, measure_load, open_bankd
+from bench.roundtrip import BANK, LEAST_CPU_US, Options, Result, measure_load, open_bankd
 from bench.scripted_server import ScriptedServer
 from bench.tables import Cell
 from remsim.core.ids import BankSlot
@@ -28,8 +28,6 @@ from tests.doubles.programs import Program
 
 #: Longer than a run; no more may be asked for at once.
 _WATCHED_S: Final = 60.0
-#: The clock of processor time is coarse; a run of an instant may have none.
-_LEAST_US: Final = 0.01
 _NONE: Final = "no slot is watched"
 _IDLE: Final = "an idle slot is watched"
 _ONE: Final = "one of the sessions is watched"
@@ -97,7 +95,7 @@ def _row(what: str, results: Sequence[Result], base: Sequence[Result]) -> dict[s
         "TPDU/s": round(statistics.median(each.seen.rate for each in results)),
         "rate ratio": statistics.median(each.seen.rate / other.seen.rate for each, other in pairs),
         "CPU µs/TPDU": statistics.median(each.cpu_us for each in results),
-        "CPU ratio": statistics.median(each.cpu_us / max(other.cpu_us, _LEAST_US) for each, other in pairs),
+        "CPU ratio": statistics.median(each.cpu_us / max(other.cpu_us, LEAST_CPU_US) for each, other in pairs),
     }
 
 

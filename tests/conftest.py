@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What holds for every test: reproducible property tests, nothing left behind, nothing skipped."""
 
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import ExitStack
@@ -29,6 +30,17 @@ _BEFORE = pytest.StashKey[leftovers.Snapshot]()
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SlowestFirst | None:
     """Make ``--dist loadfile`` what tests/slowest_first.py says."""
     return SlowestFirst(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the garbage collector from going through all modules and tests again and again, now and in each test."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")

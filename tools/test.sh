@@ -27,7 +27,7 @@ if ! $bin/python -c 'import pytest' 2>/dev/null; then
     all_stages_done "all tests"
     exit 1
 fi
-# It uses one processor only, so it runs next to the stages that come.
+# What uses one processor only runs next to the stages that come.
 aside $bin/mypy --no-error-summary src tests tools bench
 stage "format" $bin/ruff format --check --quiet .
 stage "lint" $bin/ruff check --quiet .
@@ -39,8 +39,9 @@ stage "import levels, unit, vectors, property, contract" \
     tests fast -p tools.measured -p tools.first_collects -n 3 --dist worksteal \
     tests/unit tests/vectors tests/property tests/contract
 stage "types" await_aside
-stage "coverage" $bin/python tools/check_coverage.py
+aside $bin/python tools/check_coverage.py
 # Which process runs which test is said in tests/slowest_first.py.
 stage "integration" tests integration -n 3 --dist loadfile tests/integration tests/browser
+stage "coverage" await_aside
 stage "slowest tests" $bin/python tools/slowest.py "$results"
 all_stages_done "all tests"

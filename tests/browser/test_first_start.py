@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+import re
 import shlex
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -22,6 +23,13 @@ from tests.doubles.server_rig import running_server
 from tests.doubles.tls_rig import bankd_service, client_service, running
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("quick_start")]
+
+
+#: The chart of latency in a sentence.
+LATENCY = re.compile(
+    r"In the last ten minutes: card [0-9.]+ ms in the median, 99 % below [0-9.]+ ms; "
+    r"(network [0-9.]+ ms in the median; )?held for [0-9.]+ s\."
+)
 
 
 async def enrolled(page: Page, folder: Path) -> Credentials:
@@ -138,13 +146,6 @@ async def test_trace_moves_pauses_filters_and_is_saved(chromium: Browser, tmp_pa
         await stage.boot(slot, pace_s=0.0, on_change=lambda: None)
         await expect(page.locator("#trace-rows tr").nth(20)).to_be_visible()
         await picture(page, "trace")
-        await expect(page.locator("#latency-said")).to_contain_text("In the last ten minutes: card")
-        await expect(page.locator("#latency-chart canvas")).to_be_visible()
-        await page.get_by_text("The same as figures").click()
-        assert await page.locator("#latency-rows tr").count() > 0
-        await page.get_by_text("The same as figures").click()
-        await page.locator("#latency-head").scroll_into_view_if_needed()
-        await picture(page, "slot-latency")
         await page.get_by_label("Filter").fill("read binary")
         shown = await page.locator("#trace-rows .detail").all_inner_texts()
         assert shown
@@ -156,6 +157,13 @@ async def test_trace_moves_pauses_filters_and_is_saved(chromium: Browser, tmp_pa
         await stage.boot(slot, pace_s=0.0, on_change=lambda: None)
         await expect(page.locator("#trace-said")).to_contain_text("Paused")
         assert await page.locator("#trace-rows tr").count() == count
+        await expect(page.locator("#latency-said")).to_have_text(LATENCY)
+        await expect(page.locator("#latency-chart canvas")).to_be_visible()
+        await page.get_by_text("The same as figures").click()
+        await expect(page.locator("#latency-rows")).to_contain_text(re.compile("[0-9.]+ ms"))
+        await page.get_by_text("The same as figures").click()
+        await page.evaluate("scrollTo(0, 0)")
+        await picture(page, "slot-latency")
         async with page.expect_download() as started:
             await page.get_by_role("button", name="Save as JSON lines").click()
         records = [json.loads(line) for line in (await (await started.value).path()).read_text().splitlines()]

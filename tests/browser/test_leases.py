@@ -127,7 +127,7 @@ async def test_viewer_sees_leases_and_locks_and_no_button(site: Site) -> None:
             assert await page.locator("#facts button").count() == 0
 
 
-async def test_webhook_is_added_tested_and_deleted(site: Site) -> None:
+async def test_webhook_is_added_tested_paused_and_deleted(site: Site) -> None:
     received: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -157,6 +157,13 @@ async def test_webhook_is_added_tested_and_deleted(site: Site) -> None:
         await expect(row).to_contain_text("labels changed: delivered")
         assert any(b"labels_changed" in body for body in received)
         await picture(page, "webhooks")
+        await row.get_by_role("button", name="Pause").click()
+        await expect(row).to_contain_text("paused")
+        await peers.label(site.service, "B1:2", "home")
+        await expect(row).to_contain_text("1 waiting")
+        await row.get_by_role("button", name="Go on").click()
+        await expect(row).to_contain_text("nothing waits")
+        assert len(received) == 3
         await row.get_by_role("button", name="Delete").click()
         await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
         await expect(page.locator("#webhooks")).to_contain_text("There are none")

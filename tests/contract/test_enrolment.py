@@ -22,6 +22,7 @@ from remsim.server.core.actions import Actor
 from remsim.server.core.tokens import FAILURES_ALLOWED
 from tests.doubles.certificates import BANK, DAY_S, SERVER, CertificateWorld
 from tests.doubles.enrolment_server import EnrolmentServer, enrolment_server
+from tests.doubles.server_rig import running_server
 
 both = pytest.mark.parametrize("tool", [CryptographyToolkit(), OpensslToolkit()], ids=lambda tool: str(tool.name))
 TOOL = CryptographyToolkit()
@@ -200,18 +201,39 @@ class TestRefusals:
         with pytest.raises(EnrolmentError, match=r"cannot ask https://127\.0\.0\.1:1:"):
             await asyncio.to_thread(enroll, "https://127.0.0.1:1", code, host, TOOL)
 
-    async def test_what_speaks_something_else(self, ca: CertificateWorld, host: Credentials) -> None:
+    @pytest.mark.parametrize("is_rspro", [False, True])
+    async def test_what_speaks_something_else(self, ca: CertificateWorld, host: Credentials, is_rspro: bool) -> None:
+        """Such as the server's own port for RSPRO, which demands a certificate of those who have none yet."""
+
         async def chat(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"220 welcome\r\n")
             writer.close()
 
-        listener = await asyncio.start_server(chat, "127.0.0.1", 0)
+        tls = TlsContexts(ca.credentials(SERVER, folder="rspro")).server if is_rspro else None
+        listener = await asyncio.start_server(chat, "127.0.0.1", 0, ssl=tls)
         port = listener.sockets[0].getsockname()[1]
         code = ca.authority.make_code(BANK, now=ca.now)
-        with pytest.raises(EnrolmentError, match=r"does not speak TLS 1\.3|cannot ask"):
+        with pytest.raises(EnrolmentError, match=r"127\.0\.0\.1:\d+ (is not asked: |does not answer)") as caught:
             await asyncio.to_thread(enroll, f"https://127.0.0.1:{port}", code, host, TOOL)
+        assert "does not speak TLS 1.3" not in str(caught.value)
+        assert "9997 by default" in caught.value.hint
         listener.close()
         await listener.wait_closed()
+
+    async def test_path_at_which_there_is_something_else(self, ca: CertificateWorld, host: Credentials) -> None:
+        """A server asks for a token there, which nobody has who enrols."""
+        code = ca.authority.make_code(BANK, now=ca.now)
+        async with running_server(
+            ca.directory / "running",
+            tls_dir=ca.credentials(SERVER, folder="other").directory,
+            rest_open=False,
+            plaintext=None,
+        ) as service:
+            url = f"https://{service.rest_address}/path"
+            with pytest.raises(EnrolmentError, match="there is no enrolment at that path") as caught:
+                await asyncio.to_thread(enroll, url, code, host, TOOL)
+        assert caught.value.status == 401
+        assert "token" not in caught.value.hint
 
     async def test_certificate_that_was_brought_by_hand_is_not_renewed_from_afar(self, ca: CertificateWorld) -> None:
         with pytest.raises(EnrolmentError, match="not got by enrolment"):

@@ -45,11 +45,12 @@ async def token(state: Path, role: TokenRole, scope: Scope | None = None) -> str
 class Lab:
     """A server with callers of all kinds."""
 
+    admin: httpx2.AsyncClient
+
     def __init__(self, service: ServerService, stack: AsyncExitStack, state: Path) -> None:
         self.service = service
         self._stack = stack
         self._state = state
-        self.admin = httpx2.AsyncClient()
 
     async def caller(self, role: TokenRole, scope: Scope | None = None) -> httpx2.AsyncClient:
         text = await token(self._state, role, scope)
@@ -244,6 +245,17 @@ class TestCards:
         await bank.settle()
         answer = await lab.admin.put(f"{V2}/mappings/C9:0", json={"card": f"iccid:{ICCIDS[1]}"})
         problem(answer, 404, "not_found")
+
+    @pytest.mark.parametrize("number", ["8968005BC00000000001", "8968005bc00000000001"])
+    async def test_number_with_letters_is_found_however_it_is_written(self, lab: Lab, number: str) -> None:
+        bank = await lab.bank(1)
+        bank.send(CardInd(BankSlot(1, 2), "8968005BC00000000001"))
+        await bank.settle()
+        assert (await lab.admin.get(f"{V2}/cards/{number}")).json()["iccid"] == "896800…0001"
+        mapped = await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": f"iccid:{number}"})
+        assert mapped.json()["bank"] == "B1:2"
+        labelled = await lab.admin.put(f"{V2}/labels/iccid:{number}", json={"labels": ["roaming"]})
+        assert labelled.status_code == 200
 
     async def test_numbers_are_shortened_unless_an_admin_asks(self, lab: Lab) -> None:
         await self.lab_with_cards(lab)

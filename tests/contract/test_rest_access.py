@@ -120,6 +120,8 @@ async def test_health_and_ready_answer_without_a_token(service: ServerService) -
         assert (await rest.get("/ready")).status_code == 200
 
 
+# A call over a socket for each route and method.
+@pytest.mark.timeout(240)
 async def test_no_route_lets_a_viewer_write(service: ServerService, tmp_path: Path) -> None:
     token = await make(tmp_path, TokenRole.VIEWER)
     async with rest_client(service, over_socket=True, token=token) as rest:

@@ -169,3 +169,25 @@ async def test_it_waits_over_a_restart(tmp_path: Path, capsys: pytest.CaptureFix
         runtime = lab.service.runtime
         assert runtime is not None
         assert await runtime.changes.until(lambda: runtime.query.mapping(BankSlot(1, 2)), 20)
+
+
+async def test_page_shows_that_a_client_waits_for_its_card(lab: Lab) -> None:
+    await lab.client(7)
+    overview = (await lab.admin.get("/")).text
+    row = overview.split('data-slot="C7:0"')[1].split("</li>")[0]
+    assert 'data-state="waiting"' in row
+    assert f"{SHORT} is in no slot" in row
+    assert "None" not in row
+    shown = (await lab.admin.get("/clients/C7:0")).text
+    assert f"{SHORT} is in no slot" in shown
+    assert "/slots/None" not in shown
+    other = await lab.caller(TokenRole.VIEWER, Scope(frozenset({2}), frozenset({7})))
+    assert "is in no slot" not in (await other.get("/clients/C7:0")).text
+
+
+async def test_it_is_unmapped_by_command(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await ctl(lab.service, "unmap C7:0") == 0
+    assert capsys.readouterr().out == "unmapped C7:0\n"
+    assert await ctl(lab.service, "unmap C7:0") == 1
+    assert "there is no mapping of C7:0" in capsys.readouterr().err
+    assert (await lab.admin.get(f"{V2}/mappings")).json()["items"] == []

@@ -207,6 +207,12 @@ class TestWrongScheme:
         assert line.count("\n") == 1
         assert "the peer does not speak TLS; hint: without certificates, or with --rest-open, its REST is plain" in line
 
+    async def test_another_programs_http(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """As that of the metrics."""
+        async with listening(None, answer=b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n") as ear:
+            assert await ctl(ear, scheme="http://") == 1
+        assert "(HTTP 404); hint: is that the REST of a remsim server? It is at port 9997" in capsys.readouterr().err
+
 
 @pytest.mark.parametrize(
     "content", [b"", b"nothing", b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"]

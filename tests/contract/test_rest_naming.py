@@ -49,7 +49,7 @@ async def test_a_card_is_mapped_by_its_imsi_which_nobody_sees(lab: Lab) -> None:
     assert (made.status_code, made.json()["bank"]) == (201, "B1:1")
     assert (await lab.admin.put(f"{V2}/mappings/C7:0", json=order)).status_code == 200
     taken = problem(await lab.admin.put(f"{V2}/mappings/C8:0", json=order), 409, "conflict")
-    assert taken == "the card is in use"
+    assert taken == "the card is in use, or locked"
     other = await lab.admin.put(f"{V2}/mappings/C8:0", json={"card": "imsi:001019999999999"})
     problem(other, 404, "not_found")
     (card,) = (await lab.admin.get(f"{V2}/cards?imsi={IMSIS[1]}")).json()["items"]

@@ -249,6 +249,7 @@ async def test_one_that_is_paused_gets_nothing_until_it_goes_on_and_keeps_what_h
 
 
 async def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core, "FIRST_DELAY_S", 600.0)
     async with running_server(tmp_path, rest_open=False) as service, receiving(204, 404) as receiver:
         config = ServerConfig(state_dir=tmp_path)
         token, _ = await asyncio.to_thread(create_token, config, name="x", role=TokenRole.ADMIN)

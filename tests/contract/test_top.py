@@ -31,23 +31,14 @@ async def shows(pilot: Pilot[str], *wanted: str) -> None:
     """Wait until all of this stands on the screen."""
     app = pilot.app
     assert isinstance(app, TopScreen)
-    drawn = asyncio.Event()
-    draw = app.draw
-
-    def noted() -> None:
-        draw()
-        drawn.set()
-
-    app.draw = noted  # type: ignore[method-assign]
     try:
         async with asyncio.timeout(PATIENCE_S):
             while True:
+                # What is shown comes from timers and from the server; nobody tells when all of it stands there.
                 await pilot.pause()
                 text = "\n".join(lines(app))
                 if all(each in text for each in wanted):
                     return
-                drawn.clear()
-                await drawn.wait()
     except TimeoutError:
         raise AssertionError("\n".join([f"never stood there: {wanted}", *lines(app)])) from None
 

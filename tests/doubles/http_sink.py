@@ -27,8 +27,8 @@ class Ear:
 
 
 @asynccontextmanager
-async def listening(tls: ssl.SSLContext | None) -> AsyncIterator[Ear]:
-    """Listen on a free port."""
+async def listening(tls: ssl.SSLContext | None, *, answer: bytes = _ANSWER) -> AsyncIterator[Ear]:
+    """Listen on a free port. ``answer`` is what every request gets."""
     heard: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -42,7 +42,7 @@ async def listening(tls: ssl.SSLContext | None) -> AsyncIterator[Ear]:
                     if not said.startswith(b"GET ") or said.endswith(b"\r\n\r\n"):
                         break
             if said:
-                writer.write(_ANSWER if said.startswith(b"GET ") else _NO_REQUEST)
+                writer.write(answer if said.startswith(b"GET ") else _NO_REQUEST)
                 await writer.drain()
         except OSError:
             # A handshake that fails, or a peer that leaves: what was said until then counts.

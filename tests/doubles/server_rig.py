@@ -13,6 +13,7 @@ import httpx2
 
 from remsim.config import HostPort, ServerConfig
 from remsim.core.ids import ClientSlot
+from remsim.pki.system_trust import system_trust
 from remsim.server.service import ServerService
 from remsim.wire.link.engine import ABILITIES, Event, LinkEngine, LinkFailed, ProbeAnswered, Received
 from remsim.wire.messages import rspro
@@ -51,7 +52,8 @@ def rest_client(service: ServerService, *, over_socket: bool, token: str | None 
     """A client of its REST interface, over a real socket or in process."""
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     if over_socket:
-        return httpx2.AsyncClient(base_url=f"http://{service.rest_address}", timeout=PATIENCE_S, headers=headers)
+        url = f"http://{service.rest_address}"
+        return httpx2.AsyncClient(base_url=url, timeout=PATIENCE_S, headers=headers, verify=system_trust(url))
     assert service.app is not None
     return httpx2.AsyncClient(
         base_url="http://localhost",

@@ -20,6 +20,7 @@ from remsim.config import BankdConfig, ClientConfig, HostPort, ServerConfig
 from remsim.core.ids import ClientSlot
 from remsim.emulators.base import CardEmulator
 from remsim.net.runtime.process import Service
+from remsim.pki.system_trust import system_trust
 from remsim.server.metrics import ServerMetrics
 from remsim.server.service import ServerService
 from tests.doubles.cutting_proxy import CuttingProxy
@@ -138,7 +139,7 @@ class Suite:
 
     async def _map_slots(self) -> None:
         rest = f"{self.rest}/api/backend/v1"
-        async with httpx2.AsyncClient(base_url=rest, timeout=20.0) as client:
+        async with httpx2.AsyncClient(base_url=rest, timeout=20.0, verify=system_trust(rest)) as client:
             for number in range(len(self._emulators)):
                 body = {
                     "bank": {"bankId": _BANK, "slotNr": number},

@@ -44,6 +44,8 @@ EVERYBODY = tuple(ClientSlot(nr, 0) for nr in range(CLIENTS))
 BY = Actor("test", "-")
 POOL = CardChoice.parse("label:roaming")
 SETTINGS = ServerSettings(SERVER, {}, None, lambda _client: False)
+#: In a step of three seconds: many more than cards come back, so nearly everybody has to wait.
+MOST_ASK = 40
 #: Something is killed after about so many steps.
 KILL_EVERY = 25
 
@@ -185,11 +187,12 @@ class Market:
         self.to_ask = list(EVERYBODY)
         self.random.shuffle(self.to_ask)
         self.kills = 0
+        self.longest = 0
 
     def step(self, life: Life) -> None:
         """Somebody asks, gives back early, or renews; and time passes."""
         lending, clock = life.coordinator.lending, self.clock
-        for _ in range(self.random.randint(0, 8)):
+        for _ in range(self.random.randint(0, MOST_ASK)):
             if self.to_ask:
                 client = self.to_ask.pop()
                 decision = plan(life, clock, client, self.random.uniform(5, 120), wait_s=1e6)
@@ -202,6 +205,7 @@ class Market:
                     life.store.submit(lending.plan_renewal(chosen, self.random.uniform(5, 120)))
                 else:
                     life.store.submit(lending.plan_release(chosen))
+        self.longest = max(self.longest, len(lending.table.queue()))
         clock.wall += self.random.uniform(0, 6)
         life.run(life.coordinator.handle_timer(clock.now))
 
@@ -261,6 +265,7 @@ async def test_no_card_is_lent_twice_none_is_lost_and_nobody_starves(tmp_path: P
         assert runs < 500
     assert runs > 3
     assert market.kills > 3
+    assert market.longest > CLIENTS / 2
     check_history(tmp_path)
     async with running(tmp_path, market.clock) as life:
         # All cards are there for others.

@@ -105,7 +105,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "spans": (("ids",), ("outlet",)),
     "pki": (
         ("errors",),
-        ("codes", "facts", "files"),
+        ("codes", "facts", "files", "system_trust"),
         ("clock", "messages", "server_tls", "signing"),
         ("ledger", "toolkit"),
         ("credentials", "authority"),
@@ -194,7 +194,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "cli": (
         ("options", "rest", "completion"),
         ("main", "tables", "examination", "session", "tracing"),
-        ("bundles", "fleet", "health", "latency", "leases", "slot_orders", "warnings"),
+        ("bundles", "fleet", "health", "latency", "leases", "slot_orders", "warnings", "webhooks"),
         (
             *(
                 "bankd",
@@ -316,7 +316,10 @@ BASE = {
     "httpx2": ("remsim.cli.rest", "remsim.rest", "remsim.demo", "remsim.server.webhooks"),
     "prometheus_client": ("remsim.metrics",),
     "prompt_toolkit": ("remsim.emulators.shell",),
-    "pydantic": ("remsim.config", "remsim.rest", "remsim.server.api", "remsim.cli.fleet", "remsim.cli.leases"),
+    "pydantic": (
+        *("remsim.config", "remsim.rest", "remsim.server.api"),
+        *("remsim.cli.fleet", "remsim.cli.leases", "remsim.cli.webhooks"),
+    ),
     "pydantic_core": ("remsim.config",),
     "rich": ("remsim.cli", "remsim.client.report", "remsim.demo", "remsim.top"),
 }

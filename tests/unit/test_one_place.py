@@ -143,3 +143,49 @@ def test_other_arithmetic_with_times_is_no_token_bucket(source: str) -> None:
 
 def test_types_are_not_calls() -> None:
     assert "TaskGroup" not in used_in_calls(ast.parse("group: asyncio.TaskGroup | None = None"))
+
+
+def _makes_frozen(module: ast.Module) -> bool:
+    """Whether a class in it has the decorator ``dataclass(frozen=True, slots=True)``, without more."""
+    wanted = {"frozen": True, "slots": True}
+    return any(
+        isinstance(decorator, ast.Call)
+        and getattr(decorator.func, "id", "") == "dataclass"
+        and {each.arg: getattr(each.value, "value", None) for each in decorator.keywords} == wanted
+        for node in ast.walk(module)
+        if isinstance(node, ast.ClassDef)
+        for decorator in node.decorator_list
+    )
+
+
+def _imported_from(module: ast.Module, name: str) -> set[str]:
+    """The modules from which it imports this name."""
+    return {
+        str(node.module)
+        for node in ast.walk(module)
+        if isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}
+    }
+
+
+def test_frozen_dataclasses_are_made_the_quick_way() -> None:
+    slow = {
+        module
+        for module, path in sources.modules().items()
+        if _makes_frozen(tree := sources.tree(path))
+        and _imported_from(tree, "dataclass") != {"remsim.core.values"}
+        and not _imported_from(tree, "InitVar")
+    }
+    assert not slow
+
+
+@pytest.mark.parametrize(
+    ("source", "is_frozen"),
+    [
+        ("@dataclass(frozen=True, slots=True)\nclass A: ...", True),
+        ("@dataclass(slots=True)\nclass A: ...", False),
+        ("@dataclass(frozen=True, slots=True, order=True)\nclass A: ...", False),
+        ("@dataclass\nclass A: ...", False),
+    ],
+)
+def test_frozen_dataclass_is_known_by_its_decorator(source: str, is_frozen: bool) -> None:
+    assert _makes_frozen(ast.parse(source)) is is_frozen

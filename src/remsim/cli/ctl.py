@@ -180,9 +180,11 @@ def _settled(rest: RestClient, bank: BankSlot, client: ClientSlot) -> JsonObject
 
 
 @commands.command(name="unmap", alias="delete")
-def delete(bank_slot: str, /, *, session: Given) -> int:
-    """Take a bank's card away from its client: BANK:SLOT, or the number of the mapping."""
-    bank = _parse_bank_slot(bank_slot)
+def delete(slot: str, /, *, session: Given) -> int:
+    """Take a card away from its client: BANK:SLOT, the number of the mapping, or C7:0, also if it waits for a card."""
+    if slot[:1] in ("C", "c"):
+        return fleet.unmap_client(ClientSlot.parse(slot.upper()), session)
+    bank = _parse_bank_slot(slot)
     session.rest.delete_mapping(bank)
     return session.show({"deleted": slotmap_id(bank)}, lambda: print(f"unmapped {bank}"))
 

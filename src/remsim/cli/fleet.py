@@ -90,6 +90,15 @@ def map_card(card: str, client: ClientSlot, *, follow: bool, session: CtlSession
     return session.show(found.model_dump(mode="json", exclude_none=True), lambda: print(said))
 
 
+def unmap_client(client: ClientSlot, session: CtlSession) -> int:
+    """Delete the mapping of a client slot, whether it has a card or waits for one."""
+    from remsim.rest import calls
+
+    with session.rest.v2() as rest:
+        rest.do(calls.delete_mapping(str(client)))
+    return session.show({"deleted": str(client)}, lambda: print(f"unmapped {client}"))
+
+
 def label(subject: str, /, *labels: str, clear: Clear = False, session: Given) -> int:
     """Give a bank slot (B1:3), client slot (C7:0) or card (iccid:NUMBER) these labels and no others; or show them."""
     from remsim.rest import calls

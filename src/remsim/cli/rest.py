@@ -22,6 +22,7 @@ from remsim.core.errors import ConfigError, RemsimError
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.values import dataclass
 from remsim.net.runtime.report import say_error
+from remsim.pki.system_trust import system_trust
 
 if TYPE_CHECKING:
     import ssl
@@ -51,6 +52,8 @@ _MEANINGS: Final = {
     429: "too many failed attempts",
 }
 _HINTS: Final = {
+    # A server of ours says what it does not know.
+    404: f"is that the REST of a remsim server? It is at port {REST_PORT} by default",
     401: "put one into REMSIM_TOKEN",
     403: "put one with more rights into REMSIM_TOKEN",
     429: "wait a little",
@@ -125,7 +128,7 @@ class RestClient:
             headers=headers,
             timeout=timeout_s,
             trust_env=False,
-            verify=True if tls is None else tls,
+            verify=system_trust(self.base) if tls is None else tls,
             transport=transport,
         )
 
@@ -240,8 +243,14 @@ def _tls_refusal(base: str, error: "ssl.SSLError") -> RestError:
         hint = "name the authority of its installation with --authority FILE; remsim pki show --authority prints it"
     elif isinstance(error, ssl.SSLCertVerificationError):
         hint = "see remsim pki show on the server's host"
+    elif "CERTIFICATE_REQUIRED" in (error.reason or ""):
+        # REST asks nobody for a certificate.
+        hint = f"that is a port for clients and banks; REST has one of its own, {REST_PORT} by default"
     else:
-        hint = "without certificates, or with --rest-open, its REST is plain: write http://HOST:PORT"
+        hint = (
+            "without certificates, or with --rest-open, its REST is plain: write http://HOST:PORT; "
+            f"the port is {REST_PORT} by default"
+        )
     return RestError(f"{base} is not asked: {explain(error)}", hint=hint)
 
 

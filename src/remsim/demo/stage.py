@@ -27,6 +27,7 @@ from remsim.emulators.script.player import ScriptPlayer
 from remsim.emulators.script.recording import RecordedCommand, parse_recording
 from remsim.net.runtime.process import Service
 from remsim.net.runtime.tasks import TaskOwner, in_thread
+from remsim.pki.system_trust import system_trust
 from remsim.server.core.tokens import TokenRole
 from remsim.server.service import ServerService
 from remsim.server.store.page_files import PageFiles
@@ -112,7 +113,9 @@ class Stage:
         self._client = client
         rest = f"http://{server.rest_address}/api/backend/v1"
         headers = {"Authorization": f"Bearer {token}"}
-        client_of_rest = httpx2.AsyncClient(base_url=rest, timeout=DEADLINE_S, headers=headers)
+        client_of_rest = httpx2.AsyncClient(
+            base_url=rest, timeout=DEADLINE_S, headers=headers, verify=system_trust(rest)
+        )
         self._rest = await self._stack.enter_async_context(client_of_rest)
         scene.server.place = f"port {server.rspro_address.port}, REST {server.rest_address.port}"
         port = bankd.listener.port if bankd.listener is not None else 0

@@ -37,7 +37,12 @@ TIMEOUT_S: Final = 20.0
 #: Certificate, authority and revocation list; a list of ten thousand entries has 400 kilobytes.
 MAX_ANSWER_BYTES: Final = 4 << 20
 
+_WRONG_PLACE: Final = f"is that the server's REST? Write https://HOST:PORT; the port is {REST_PORT} by default"
+#: Enrolment needs no token: a server that asks for one has something else at that path.
+_ELSEWHERE: Final = frozenset({401, 404})
+
 _MEANINGS: Final = {
+    401: "there is no enrolment at that path",
     404: "it does not enrol anybody: has it an authority?",
     429: "too many failed attempts, wait a little",
 }
@@ -167,10 +172,11 @@ def _ask(
     except NotServerError as error:
         raise EnrolmentError(f"{target.url} is {error.who}, no server", hint="check the URL") from None
     except ssl.SSLError as error:
-        raise EnrolmentError(
-            f"{target.url} does not speak TLS 1.3: {cause_of(error).words}", hint="is it https there?"
-        ) from None
-    except (OSError, http.client.HTTPException) as error:
+        raise EnrolmentError(f"{target.url} is not asked: {cause_of(error).words}", hint=_WRONG_PLACE) from None
+    except (http.client.HTTPException, ConnectionResetError):
+        # A port for RSPRO may close before its reason arrives.
+        raise EnrolmentError(f"{target.url} does not answer as a server's REST does", hint=_WRONG_PLACE) from None
+    except OSError as error:
         cause = cause_of(error)
         raise EnrolmentError(
             f"cannot ask {target.url}: {cause.words}", hint=cause.hint or "is the server running there?"
@@ -188,8 +194,8 @@ def _read_answer(target: Target, status: int, content: bytes) -> Mapping[str, ob
     if status == 200 and isinstance(value, dict):
         return value
     error = value.get("error") if isinstance(value, dict) else None
-    message, hint = _MEANINGS.get(status, "is this a server's REST port?"), ""
-    if isinstance(error, dict) and status != 404:
+    message, hint = _MEANINGS.get(status, "it does not answer as a server's REST does"), _WRONG_PLACE
+    if isinstance(error, dict) and status not in _ELSEWHERE:
         message = str(error.get("message") or message)
         hint = str(error.get("hint") or "")
     raise EnrolmentError(f"{target.url} refused (HTTP {status}): {message}", hint=hint, status=status)

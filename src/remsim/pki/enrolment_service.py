@@ -94,7 +94,7 @@ class EnrolmentService:
         """The authority's certificate, for a host that knows the name of a code. Raises EnrolmentServiceError."""
         members = _members(body, "code")
         if not self._authority.knows_code(_bytes(members["code"], codes.CODE_ID_BYTES)):
-            raise EnrolmentServiceError(403, "the code is not valid")
+            raise EnrolmentServiceError(403, "the code is not valid", hint="is it a code of this very server?")
         return {"authority": self._authority.certificate.decode()}
 
     def certify(self, body: object, *, now: float) -> Issuance:

@@ -310,9 +310,10 @@ _INTER_INDUSTRY: Final = ClassMask(0x00, 0x80)
 _PROPRIETARY: Final = ClassMask(0x80, 0x80)
 
 PRESETS: Final = (
-    # CHANGE, DISABLE, ENABLE, UNBLOCK, and their odd forms (ISO 7816-4). Modems ask with P3 = 00 how many tries are
-    # left; that changes nothing.
-    Rule("pin-change", Action.LOG, instructions=frozenset({0x24, 0x25, 0x26, 0x28, 0x2C, 0x2D}), spares_queries=True),
+    # CHANGE, DISABLE, ENABLE, UNBLOCK. Modems ask with P3 = 00 how many tries are left; that changes nothing.
+    Rule("pin-change", Action.LOG, instructions=frozenset({0x24, 0x26, 0x28, 0x2C}), spares_queries=True),
+    # The odd forms of ISO 7816-4, which in proprietary classes are commands of IoT SAFE.
+    Rule("pin-change", Action.LOG, classes=(_INTER_INDUSTRY,), instructions=frozenset({0x25, 0x2D})),
     # UPDATE BINARY and RECORD, INCREASE, SET DATA.
     Rule(
         "file-update",

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from remsim import __version__
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.pki.system_trust import system_trust
 from remsim.rest import models
 from remsim.rest.calls import PREFIX, Call, Nothing
 from remsim.rest.errors import RestApiError, refusal
@@ -69,7 +70,7 @@ class _Common:
         if tls is not None:
             return tls
         if self._authority is None:
-            return True
+            return system_trust(self.base)
         from remsim.pki.server_tls import server_context
 
         return server_context(Path(self._authority).read_bytes(), None)

@@ -16,7 +16,8 @@ T = TypeVar("T")
 _NUMBER: Final = r"([0-9]{1,3}|10[01][0-9]|102[0-3])"
 BANK_SLOT: Final = rf"B{_NUMBER}:{_NUMBER}"
 CLIENT_SLOT: Final = rf"C{_NUMBER}:{_NUMBER}"
-ICCID_DIGITS: Final = r"[0-9A-E]{1,20}"
+#: Small letters are taken for the capitals that cards are listed with.
+ICCID_DIGITS: Final = r"[0-9A-Ea-e]{1,20}"
 IMSI_DIGITS: Final = r"[0-9]{6,15}"
 #: How a card is named: by its slot, its number, or a label.
 CARD: Final = rf"({BANK_SLOT}|iccid:{ICCID_DIGITS}|imsi:{IMSI_DIGITS}|label:\S(.{{0,62}}\S)?)"

@@ -124,7 +124,12 @@ def test_no_more_of_an_answer_is_taken_than_allowed(monkeypatch: pytest.MonkeyPa
             "unmap",
         ),
         (401, b'{"error": {"message": "no"}}', "no (HTTP 401)", "put one into REMSIM_TOKEN"),
-        (404, b"Resource not found", "the server does not know it (HTTP 404)", ""),
+        (
+            404,
+            b"Resource not found",
+            "the server does not know it (HTTP 404)",
+            "is that the REST of a remsim server? It is at port 9997 by default",
+        ),
         (400, b"", "the server does not accept the request (HTTP 400)", ""),
         (500, b'{"error": "x"}', "the server failed (HTTP 500)", ""),
         (302, b"[]", "the server failed (HTTP 302)", ""),

@@ -120,3 +120,19 @@ def test_token_in_clear_is_warned_of_once(
     )
     assert error.endswith("; hint: use https, and --authority FILE\n")
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "hint"),
+    [
+        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "that is a port for clients and banks; REST has one of its own, 9997"),
+        ("WRONG_VERSION_NUMBER", "its REST is plain: write http://HOST:PORT; the port is 9997 by default"),
+    ],
+)
+def test_port_that_is_not_that_of_rest_is_told_as_one(reason: str, hint: str) -> None:
+    """REST asks nobody for a certificate; the ports for RSPRO do."""
+    error = ssl.SSLError(1, "text")
+    error.reason = reason
+    found = rest_module._tls_refusal("https://h:1", error)
+    assert str(found).startswith("https://h:1 is not asked: the peer ")
+    assert hint in found.hint

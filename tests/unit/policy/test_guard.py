@@ -154,6 +154,7 @@ class TestPresets:
             (["002c00011031323334ffffffff35363738ffffffff"], "pin-change"),
             (["002500010a" + "31" * 10], "pin-change"),
             (["002d00010a" + "31" * 10], "pin-change"),
+            (["812d80010a" + "31" * 10], None),
             (["0020000108" + "ff" * 8], None),
             (["00a40004026f07", "00d6000001aa"], "file-update"),
             (["00a40004026f7e", "00d6000001aa"], None),

@@ -2,7 +2,9 @@
 """How REST says no: in v1 a status and ``{"error": {"code", "message", "hint"}}``, in v2 a problem (RFC 9457)."""
 
 import math
+import re
 from collections.abc import Mapping
+from functools import cache
 from http import HTTPStatus
 from typing import Final, Literal
 
@@ -143,12 +145,18 @@ _KNOWN: dict[type[RemsimError], tuple[int, str]] = {
 }
 
 
+@cache
+def _pattern(path: str) -> re.Pattern[str]:
+    """What matches a path of one of our own routes."""
+    return compile_path(path)[0]
+
+
 def _methods_at(request: Request) -> set[str]:
     """What may be asked of a path (RFC 9110, 10.2.1): each of its methods has a route of its own."""
     return {
         method
         for context in iter_route_contexts(request.app.routes)
-        if compile_path(str(context.path))[0].match(request.scope["path"])
+        if _pattern(str(context.path)).match(request.scope["path"])
         for method in context.methods or ()
     }
 

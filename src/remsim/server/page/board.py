@@ -19,6 +19,7 @@ from remsim.server.api.v2.views import Views
 from remsim.server.core.event_feed import FeedEvent
 from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.page import states
+from remsim.server.page.clients import client_model
 from remsim.server.page.problems import find_problems
 from remsim.server.page.rendering import render, template
 from remsim.server.runtime import ServerRuntime
@@ -202,7 +203,7 @@ class OverviewBoard:
             names.append(name)
             is_dirty = dirt.everything or str(slot) in dirt.client_slots or slot.client_id in dirt.clients
             if is_dirty or name not in self.pieces:
-                model = self._views.client_slot(slot)
+                model = client_model(self._query, self._views, self._grant, slot)
                 bank = None if model.mapping is None else model.mapping.bank
                 labels = () if bank is None else self._query.labels(bank)
                 s = states.of_client_slot(model)

@@ -12,6 +12,14 @@ from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.page.rendering import render
 from remsim.server.runtime import ServerRuntime
 
+#: How a lease ended, in words.
+ENDS: Final = {
+    "expired": "its time was over",
+    "released": "given back or withdrawn",
+    "unmapped": "its mapping was deleted",
+    "timed_out": "no card was free",
+    "revoked": "its token is not good any more",
+}
 #: Rows of each table that are shown; the rest is counted.
 SHOWN: Final = 200
 #: Ended ones that are shown.
@@ -46,4 +54,5 @@ def lease_of(runtime: ServerRuntime, grant: Grant, client: ClientSlot) -> LeaseM
 
 def _row(lease: LeaseModel, grant: Grant) -> dict[str, object]:
     client_id = ClientSlot.parse(lease.client).client_id
-    return {"lease": lease, "may": grant.allows(TokenRole.OPERATOR, client_id=client_id)}
+    how = "" if lease.ended is None else ENDS[lease.ended]
+    return {"lease": lease, "how": how, "may": grant.allows(TokenRole.OPERATOR, client_id=client_id)}

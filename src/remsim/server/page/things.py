@@ -17,6 +17,7 @@ from remsim.server.api.v2.views import Views
 from remsim.server.core.event_feed import FeedEvent, is_visible
 from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.page import states
+from remsim.server.page.clients import client_model
 from remsim.server.page.leases import lease_of
 from remsim.server.page.rendering import render
 from remsim.server.page.sheet import Sheet
@@ -111,7 +112,7 @@ def client_slot_pieces(
     views = Views(query, sight_of(grant))
 
     def make() -> Mapping[str, str]:
-        model = views.client_slot(slot, is_whole=True)
+        model = client_model(query, views, grant, slot, is_whole=True)
         values = {
             "slot": model,
             "s": states.of_client_slot(model),

@@ -169,6 +169,7 @@ def test_what_an_operator_decides_about_one_that_waits_holds_though_its_card_com
     change = bank.coordinator.plan_change([], [], unparked=[parked])
     assert change is not None
     bank.run([change])
+    assert bank.coordinator.slotmap.is_held(parked)
     with pytest.raises(ConflictError, match="just being changed by another request"):
         bank.coordinator.plan_change([], [], unparked=[parked])
     bank.put("A", 4)

@@ -246,3 +246,12 @@ def test_nothing_happens_before_it_is_due(now: float) -> None:
     receive(made, ccm.PONG, now=now)
     made.handle_timer(now)
     assert (made.data_to_send(), events(made)) == (b"", [])
+
+
+def test_round_trip_of_a_ping_is_told_once() -> None:
+    made = accepted()
+    assert made.take_round_trip() is None
+    receive(made, ccm.PONG, now=0.125)
+    assert made.is_deadline_changed
+    assert made.take_round_trip() == 0.125
+    assert made.take_round_trip() is None

@@ -62,7 +62,7 @@ _SubjectPath = Annotated[
 _Reveal = Annotated[bool, Query(description="numbers in full; for admins, and noted in the audit log")]
 
 
-@router.get("/cards", tags=["v2 cards"], responses={**gives(models.CardPage), **problems(400)})
+@router.get("/cards", tags=["v2 cards"], responses={**gives(models.CardPage), **problems(400, 409)})
 async def list_cards(
     query: TheQuery,
     runtime: TheRuntime,
@@ -110,6 +110,7 @@ async def show_card(
     """One card."""
     if re.fullmatch(models.ICCID_DIGITS, iccid, re.ASCII) is None:
         raise bad_request("that is no ICCID", "write its digits (0 to 9, A to E), 20 at most")
+    iccid = iccid.upper()
     _check_reveal(runtime, grant, actor, shorten_iccid(iccid), is_asked=reveal)
     found = query.card(iccid, lambda slot: _has_bank(grant, slot))
     if found is None:

@@ -8,16 +8,18 @@
   if (!panel) return;
   const LOOK_MS = 2000;
   const SHOWN_S = 600;
+  const LEAST_S = 60;
   const ROWS = 12;
   const slot = panel.dataset.slot;
   const place = document.getElementById("latency-chart");
   const said = document.getElementById("latency-said");
   const rows = document.getElementById("latency-rows");
   let plot = null;
+  let first = 0;
   let drawn = "";
 
   const say = (text) => { if (said.textContent !== text) said.textContent = text; };
-  const ms = (value) => (value === null || value === undefined ? "–" : `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`);
+  const ms = (value) => (value === null || value === undefined ? "–" : `${value.toFixed(value < 1 ? 2 : value < 10 ? 1 : 0)} ms`);
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const middle = (values) => {
     const sorted = values.filter((value) => value !== null).sort((one, other) => one - other);
@@ -46,22 +48,28 @@
 
   const NAMES = ["Card, median", "Card, 99 %", "Network, median", "Held"];
 
+  // From the first figure to now, within bounds.
+  function shown() {
+    const now = remsim.now() / 1000;
+    return [Math.max(Math.min(first, now - LEAST_S), now - SHOWN_S), now];
+  }
+
   function build(width) {
     const soft = color("--soft");
     const axis = { stroke: soft, grid: { stroke: color("--line"), width: 1 }, ticks: { stroke: color("--line"), width: 1 } };
-    const line = (label, name, more = {}) => ({ label, stroke: color(name), width: 2, spanGaps: true, points: { show: false }, value: (_, value) => ms(value), ...more });
+    const line = (label, name, more = {}) => ({ label, stroke: color(name), width: 2, spanGaps: true, points: { show: true, size: 5 }, value: (_, value) => ms(value), ...more });
     return new uPlot({
       width,
       height: 220,
       cursor: { drag: { x: false, y: false } },
-      scales: { x: { time: true, range: () => [remsim.now() / 1000 - SHOWN_S, remsim.now() / 1000] }, y: { range: (_, __, most) => [0, Math.max(1, most * 1.1)] }, s: { range: (_, __, most) => [0, Math.max(1, most * 1.1)] } },
+      scales: { x: { time: true, range: shown }, y: { range: (_, __, most) => [0, Math.max(1, most * 1.1)] }, s: { range: (_, __, most) => [0, Math.max(1, most * 1.1)] } },
       axes: [
-        { ...axis, values: "{HH}:{mm}" },
+        { ...axis, space: 80, incrs: [10, 30, 60, 120], values: "{HH}:{mm}:{ss}" },
         { ...axis, size: 60, values: (_, ticks) => ticks.map((tick) => `${tick} ms`) },
         { ...axis, scale: "s", side: 1, size: 50, grid: { show: false }, values: (_, ticks) => ticks.map((tick) => `${tick} s`) },
       ],
       series: [
-        { label: "Time", value: "{HH}:{mm}:{ss}" },
+        { label: "Time", value: (_, at) => (at === null ? "–" : new Date(at * 1000).toLocaleTimeString([], { hour12: false })) },
         line(NAMES[0], "--accent"),
         line(NAMES[1], "--accent", { dash: [4, 4] }),
         line(NAMES[2], "--waiting"),
@@ -71,6 +79,7 @@
   }
 
   function draw(found) {
+    first = found[0][0];
     if (!plot) plot = build(place.clientWidth);
     plot.setData([0, 1, 2, 3, 4].map((column) => found.map((row) => row[column])));
   }
@@ -94,7 +103,13 @@
     const of = (column) => found.map((row) => row[column]);
     const most = Math.max(...of(2).map((value) => value ?? 0));
     const held = of(4).reduce((sum, value) => sum + (value ?? 0), 0);
-    say(`In the last ten minutes: card ${ms(middle(of(1)))} in the median, 99 % below ${ms(most)}; network ${ms(middle(of(3)))}; held ${held.toFixed(1)} s.`);
+    const [card, network] = [middle(of(1)), middle(of(3))];
+    const parts = [
+      ...(card === null ? [] : [`card ${ms(card)} in the median, 99 % below ${ms(most)}`]),
+      ...(network === null ? [] : [`network ${ms(network)} in the median`]),
+      `held for ${held.toFixed(1)} s`,
+    ];
+    say(`In the last ten minutes: ${parts.join("; ")}.`);
   }
 
   async function look() {

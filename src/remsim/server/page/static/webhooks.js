@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Webhooks in the view of access: add, test, delete. Their state is kept up to date by the stream.
+// Webhooks in the view of access: add, test, pause, delete. Their state is kept up to date by the stream.
 "use strict";
 (() => {
   const form = document.getElementById("webhook-add");
@@ -29,6 +29,24 @@
     else remsim.toast(`The test of webhook ${number} is not delivered yet.`, { hint: found.outcome || "others wait before it", isBad: true });
   }
 
+  async function pause(number) {
+    await remsim.order("POST", `/webhooks/${number}/pause`);
+    remsim.toast(`Webhook ${number} is paused.`, { hint: "What happens waits for it.", undo: () => tried(() => resume(number)) });
+  }
+
+  async function resume(number) {
+    await remsim.order("POST", `/webhooks/${number}/resume`);
+    remsim.toast(`Webhook ${number} goes on.`);
+  }
+
+  async function tried(work) {
+    try {
+      await work();
+    } catch (error) {
+      remsim.refuse(error);
+    }
+  }
+
   async function remove(number) {
     await remsim.order("DELETE", `/webhooks/${number}`);
     remsim.toast(`Webhook ${number} is deleted, with all that waited for it.`);
@@ -38,12 +56,8 @@
     const button = event.target.closest("button[data-hook-act]");
     if (!button) return;
     const number = button.closest("[data-webhook]").dataset.webhook;
-    const isDeletion = button.dataset.hookAct === "delete";
-    if (isDeletion && !(await remsim.confirm(`Delete webhook ${number}?`, "What waits for it is dropped. This cannot be undone.", "Delete"))) return;
-    try {
-      await (isDeletion ? remove(number) : test(number));
-    } catch (error) {
-      remsim.refuse(error);
-    }
+    const act = button.dataset.hookAct;
+    if (act === "delete" && !(await remsim.confirm(`Delete webhook ${number}?`, "What waits for it is dropped. This cannot be undone.", "Delete"))) return;
+    await tried(() => ({ test, pause, resume, delete: remove })[act](number));
   });
 })();
