@@ -97,12 +97,14 @@ class TestBankd:
         file.write_text('ahead = "on"\nslots = 4\n[overrides.3]\nahead = "off"\n')
         options = ["--server", NOBODY, "--listen", "127.0.0.1:0", "--reader", "sim", "--state", str(tmp_path / "b")]
         bankd = start("bankd", "--plaintext", *options, "--config", str(file))
-        file.write_text("slots = 4\n")
+        file.write_text('ahead = "off"\nslots = 4\n')
         hang_up(bankd, r"ahead_reloaded slots=0")
         file.write_text("ahead = 4\n")
         hang_up(bankd, r"error .*settings_not_reloaded .*bankd.toml: ahead: 4 is not one of")
-        file.write_text('slots = 4\n[overrides.1]\nahead = "on"\n')
+        file.write_text('ahead = "off"\nslots = 4\n[overrides.1]\nahead = "on"\n')
         hang_up(bankd, r"ahead_reloaded slots=1")
+        file.write_text("slots = 4\n")
+        hang_up(bankd, r"ahead_reloaded slots=4")
         assert bankd.stop() == 0
 
     async def test_session_that_runs_comes_under_the_new_rules(self, tmp_path: Path) -> None:
@@ -144,9 +146,9 @@ class TestClient:
         file = tmp_path / "slots.toml"
         slot = f'[[slot]]\nclient = "23:{{}}"\nemulator = "vpcd"\nsettings = {{{{ vpcd = "{NOBODY}{{}}" }}}}\n'
         one, other = slot.format(0, ""), slot.format(1, "1")
-        file.write_text(one + other)
+        file.write_text('ahead = "off"\n' + one + other)
         client = start("client", "run", "--plaintext", "--server", NOBODY, "--config", str(file))
-        file.write_text(one + other + 'ahead = "on"\n')
+        file.write_text('ahead = "off"\n' + one + other + 'ahead = "on"\n')
         hang_up(client, "ahead_reloaded slots=1")
         file.write_text('ahead = "on"\n' + one + 'ahead = "off"\n' + other)
         hang_up(client)

@@ -77,7 +77,7 @@ def bankd(
     resume: str
         Card sessions outlive their link: proven (default, those over TLS), always or off.
     ahead: str
-        Answer commands ahead, for modems that are far away: on or off (default).
+        Answer commands ahead, for modems that are far away: on (default) or off.
     gsmtap: str
         Send GSMTAP to this host.
     gsmtap_slot: str

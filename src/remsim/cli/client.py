@@ -43,7 +43,7 @@ class ClientOptions(DaemonOptions):
     ] = None
     ahead: Annotated[
         str | None,
-        Parameter(metavar="WORD", help="Take answers that the bankd sends ahead: on or off (default)."),
+        Parameter(metavar="WORD", help="Take answers that the bankd sends ahead: on (default) or off."),
     ] = None
     gsmtap: Annotated[str | None, Parameter(metavar="HOST", help="Send GSMTAP to this host; secrets are hidden.")] = (
         None
@@ -161,7 +161,7 @@ def run(
     ahead: Annotated[
         str | None,
         Parameter(
-            metavar="WORD", help="Take answers that the bankd sends ahead: on or off (default).", show_default=False
+            metavar="WORD", help="Take answers that the bankd sends ahead: on (default) or off.", show_default=False
         ),
     ] = None,
     gsmtap: Annotated[str | None, Parameter(metavar="HOST", help="Send GSMTAP; masked.", show_default=False)] = None,

@@ -92,7 +92,7 @@ class SessionSettings(Settings):
     #: Whether answers are sent ahead: while an answer travels, the bankd runs the commands that the modem will probably
     #: send next, if they leave no trace on the card, and the client answers its modem at once if it does send them. It
     #: is done only if both ends allow it.
-    ahead: AheadWord = "off"
+    ahead: AheadWord = "on"
 
     @property
     def is_ahead(self) -> bool:
