@@ -4,6 +4,7 @@
 from remsim.captures import Rolling, SlotCaptures
 from remsim.config.models import TraceSettings
 from remsim.core.errors import StartError
+from remsim.core.installation import install_command
 from remsim.logs import Logger
 from remsim.metrics import OutletMetrics
 from remsim.trace.outlet import CommandOutlet
@@ -24,9 +25,7 @@ class Outlets:
             try:
                 from remsim.spans.outlet import CommandSpans
             except ImportError as error:
-                raise StartError(
-                    f"otel.endpoint needs OpenTelemetry: {error}", hint="pip install remsim[otel]"
-                ) from None
+                raise StartError(f"otel.endpoint needs OpenTelemetry: {error}", hint=install_command("otel")) from None
             self._spans = CommandSpans(endpoint, config.otel.share, program=program, log=log)
 
     def each(self) -> list[CommandOutlet]:

@@ -14,6 +14,7 @@ import pytest
 from remsim.captures import Rolling, SlotCaptures
 from remsim.config import BankdConfig, HostPort
 from remsim.core.errors import StartError
+from remsim.core.installation import install_command
 from remsim.emulators.driven import DrivenEmulator
 from remsim.emulators.script.player import ScriptPlayer
 from remsim.emulators.script.recording import RecordedCommand, load_recording
@@ -209,4 +210,4 @@ async def test_without_the_extra_the_program_says_what_to_install(monkeypatch: p
     config = BankdConfig(state_dir=Path("state"), otel={"endpoint": "http://127.0.0.1:4318"})  # type: ignore[arg-type]
     with pytest.raises(StartError, match=r"otel\.endpoint needs OpenTelemetry") as caught:
         Outlets(config, program="bankd", log=NotedLog().logger)
-    assert caught.value.hint == "pip install remsim[otel]"
+    assert caught.value.hint == install_command("otel")

@@ -3,8 +3,12 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from typing import Final
 
 from remsim.core.episode import LineVerdict, OncePerEpisode
+
+#: Part of an interval by which sums of intervals may be off: without it, the last of a burst could be refused.
+_ROUNDING: Final = 1e-3
 
 
 class TokenBucket:
@@ -42,7 +46,8 @@ class TokenBucket:
 
     def wait_s(self, now: float) -> float:
         """How long until there is one; 0: there is one now. Takes nothing."""
-        return max(0.0, self._whole_at - now - (self._burst - 1) * self._interval_s)
+        wait_s = self._whole_at - now - (self._burst - 1) * self._interval_s
+        return wait_s if wait_s > self._interval_s * _ROUNDING else 0.0
 
     def has_ebbed(self, now: float) -> bool:
         """Whether half of the burst is there again: what was said of one flood may be said of the next."""

@@ -17,6 +17,13 @@ def test_burst_then_one_in_each_interval() -> None:
     assert buckets.take("b", 10.0), "another key"
 
 
+def test_whole_burst_is_given_however_its_intervals_add_up() -> None:
+    for burst in (*range(1, 301), 8192):
+        for now in (0.0, 0.1, 1e6 + 0.7):
+            bucket = TokenBucket(burst=burst, interval_s=1 / burst)
+            assert [bucket.take(now) for _ in range(burst + 1)] == [True] * burst + [False]
+
+
 def test_flood_is_over_when_half_is_there_again() -> None:
     buckets = TokenBuckets(burst=4, interval_s=10.0)
     assert buckets.has_ebbed("a", 0.0)
