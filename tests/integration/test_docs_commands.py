@@ -88,6 +88,9 @@ SPANS: Final = {
     "remsim enroll --renew": "tests/contract/test_pki_commands.py runs it",
     "systemctl reset-failed pcscd": "no systemd here",
     "systemctl restart pcscd.socket": "no systemd here",
+    "remsim ctl map iccid:NUMBER C7:0 --follow": "tests/contract/test_rest_naming.py maps so",
+    "remsim ctl unmap C7:0": "tests/contract/test_rest_following.py does so",
+    ".venv/bin/python -m tools.page_pictures": "tests/browser takes these pictures",
     "remsim top": "tests/contract/test_top.py shows its screen",
     "remsim uicc": "puts the cards into the readers of these pages",
 }

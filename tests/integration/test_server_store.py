@@ -340,7 +340,10 @@ async def test_new_database_is_what_all_migrations_make(tmp_path: Path) -> None:
         await connection.close()
         await engine.dispose()
         # The first migration says the prefix of the checks' names twice.
-        whole = {name: " ".join(str(text).split()).replace("ck_mappings_ck_", "ck_") for name, text in map(tuple, rows)}
+        whole = {
+            name: " ".join(str(text).split()).replace("ck_mappings_ck_", "ck_").replace(" )", ")")
+            for name, text in map(tuple, rows)
+        }
         return {name: sorted(part.strip() for part in text.split(",")) for name, text in whole.items()}
 
     with sqlite3.connect(tmp_path / "old") as raw:

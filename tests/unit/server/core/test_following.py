@@ -153,6 +153,8 @@ def test_one_that_waits_keeps_its_client_slot() -> None:
         with pytest.raises(ConflictError, match=r"waits for the card|follows this card already"):
             taking()
     (parked,) = bank.coordinator.slotmap.parked()
+    assert bank.coordinator.slotmap.parked_of_client(ClientSlot(7, 0)) is parked
+    assert bank.coordinator.slotmap.parked_of_client(ClientSlot(8, 0)) is None
     change = bank.coordinator.plan_change([], [(BankSlot(1, 3), ClientSlot(7, 0))], unparked=[parked])
     assert change is not None
     bank.run([change])
