@@ -180,7 +180,8 @@ class _Run:
         words = ["--plaintext", "--server", f"127.0.0.1:{rspro_port}", "--listen", "127.0.0.1:0"]
         words += ["--bank-id", str(_BANK), "--slots", str(self.options.slots), "--config", str(config)]
         words += ["--advertise", str(self.proxy.address), "--resume", self.resume]
-        return [*words, "--state", str(self.folder / "bankd")]
+        # Commands that run ahead reach a card without a modem that gave them: they would be counted as doubled.
+        return [*words, "--state", str(self.folder / "bankd"), "--ahead", "off"]
 
     async def _map(self, rest_port: int) -> None:
         async with RestCalls(rest_port) as rest:

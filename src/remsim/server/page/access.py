@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from remsim.pki.authority import Authority
 
 #: Database and files of the authority are read so often while somebody looks.
-ANEW_S: Final = 5.0
+ANEW_S: Final = 2.0
 #: Deliveries of a webhook that are shown, the newest.
 _DELIVERIES: Final = 5
 

@@ -99,7 +99,8 @@
     if (select.value !== chosen) select.value = chosen;
   }
 
-  function show() {
+  // What is typed is kept when the typing pauses; a choice at once, so that a reload right after it shows the same.
+  function show(keepAfterMs = 0) {
     overview.dataset.view = filter.view;
     for (const button of document.querySelectorAll("[data-view][aria-pressed]")) {
       button.setAttribute("aria-pressed", String(button.dataset.view === filter.view));
@@ -109,7 +110,7 @@
     }
     soon();
     clearTimeout(keeping);
-    keeping = setTimeout(keep, KEEP_MS);
+    keeping = setTimeout(keep, keepAfterMs);
   }
 
   // Browsers take their time for it, and allow it so many times only.
@@ -235,7 +236,7 @@
   }
   byLabel.addEventListener("change", () => { filter.label = byLabel.value; show(); });
   byBank.addEventListener("change", () => { filter.bank = byBank.value; show(); });
-  search.addEventListener("input", () => { filter.q = search.value.trim(); show(); });
+  search.addEventListener("input", () => { filter.q = search.value.trim(); show(KEEP_MS); });
   search.form.addEventListener("submit", (event) => event.preventDefault());
   search.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {
