@@ -41,7 +41,7 @@ stage "import levels, unit, vectors, property, contract" \
 stage "types" await_aside
 aside $bin/python tools/check_coverage.py
 # Which process runs which test is said in tests/slowest_first.py.
-stage "integration" tests integration -n 4 --dist loadfile tests/integration tests/browser
+stage "integration" tests integration -n 3 --dist loadfile tests/integration tests/browser
 stage "coverage" await_aside
 stage "slowest tests" $bin/python tools/slowest.py "$results"
 all_stages_done "all tests"

@@ -24,6 +24,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 #: The page is asked this long after the kill.
 _LOOK_MS = 1000
+#: Eight views in one browser share two processors with other tests: one that is behind is looked at again.
+_MORE_LOOKS = 16
 
 
 def free_ports(count: int) -> list[int]:
@@ -207,7 +209,7 @@ async def claimed(page: Page, selector: str) -> str:
 
 
 async def test_no_view_claims_what_is_not_so_any_more(chromium: Browser, installation: Installation) -> None:
-    """Each view is open in a browser of its own while server, bankd and client are killed one by one."""
+    """Each view is open in a context of its own while server, bankd and client are killed one by one."""
     server = await asyncio.to_thread(installation.server, is_open=False)
     bankd = await asyncio.to_thread(installation.bankd)
     client = await asyncio.to_thread(installation.client)
@@ -235,9 +237,15 @@ async def test_no_view_claims_what_is_not_so_any_more(chromium: Browser, install
                 continue
             selector, wanted = CLAIMS[path][name]
             said = await claimed(page, selector)
+            for _ in range(_MORE_LOOKS):
+                if said == "" if not wanted else wanted in said:
+                    break
+                await page.wait_for_timeout(_LOOK_MS / 4)
+                said = await claimed(page, selector)
             assert wanted in said if wanted else said == "", (name, path, said)
-            in_force = page.locator("#head, #banks, #clients, #granted").filter(has_text="in force")
-            assert name == "server" or await in_force.count() == 0, (name, path)
+            if name != "server":
+                in_force = page.locator("#head, #banks, #clients, #granted").filter(has_text="in force")
+                await expect(in_force).to_have_count(0)
         for path, page in views.items() if name == "server" else ():
             assert await page.locator("body").get_attribute("class") == "stale", path
             assert "No word from the server since" in await page.locator("#broken").inner_text(), path
