@@ -36,7 +36,7 @@ rm -rf .coverage && mkdir .coverage
 # The slow tests come last: a process that has none left takes some of another's. Some of these wait for a database or a
 # clock, and most of the next stage's wait for each other's programs, so there are more processes than processors.
 stage "import levels, unit, vectors, property, contract" \
-    tests fast -p tools.measured -p tools.first_collects -n 3 --dist worksteal \
+    tests fast -p tools.measured -n 3 --dist worksteal \
     tests/unit tests/vectors tests/property tests/contract
 stage "types" await_aside
 aside $bin/python tools/check_coverage.py
