@@ -49,16 +49,16 @@ class Lab:
     def __init__(self, service: ServerService, stack: AsyncExitStack, state: Path) -> None:
         """``state`` is the directory of the service."""
         self.service = service
-        self._stack = stack
+        self.stack = stack
         self._state = state
 
     async def caller(self, role: TokenRole, scope: Scope | None = None) -> httpx2.AsyncClient:
         """Somebody with this role."""
-        return await caller(self._stack, self.service, self._state, role, scope)
+        return await caller(self.stack, self.service, self._state, role, scope)
 
     async def bank(self, bank_id: int, slots: int = 8) -> RigPeer:
         """A bankd of ours that is connected."""
-        return await self._stack.enter_async_context(await connect_bank(self.service, bank_id, slots, is_own=True))
+        return await self.stack.enter_async_context(await connect_bank(self.service, bank_id, slots, is_own=True))
 
     async def bank_is_gone(self, bank_id: int) -> None:
         """Return when the server has noticed it."""
@@ -69,7 +69,7 @@ class Lab:
     async def client(self, client_id: int, *, is_own: bool = False) -> RigPeer:
         """A client that is connected."""
         peer = await connect_client(self.service, client_id, is_own=is_own)
-        return await self._stack.enter_async_context(peer)
+        return await self.stack.enter_async_context(peer)
 
 
 async def serve_mappings(bank: RigPeer, count: int = 1) -> None:

@@ -19,6 +19,7 @@ from remsim import __version__
 from remsim.core.values import dataclass
 from remsim.server.api import errors
 from remsim.server.api.auth import OPEN_PATHS, judge_route
+from remsim.server.api.reading import judge_query
 
 #: What the schema calls the token.
 _TOKEN: Final = "token"
@@ -119,7 +120,11 @@ class RestApplication(FastAPI):
         self._offered: Final[list[Resource]] = []
         self._waiting: Final[list[Resource]] = []
         super().__init__(
-            **_TITLES, docs_url=None, redoc_url=None, redirect_slashes=False, dependencies=[Depends(judge_route)]
+            **_TITLES,
+            docs_url=None,
+            redoc_url=None,
+            redirect_slashes=False,
+            dependencies=[Depends(judge_route), Depends(judge_query)],
         )
 
     def offer(self, *resources: Resource) -> None:
