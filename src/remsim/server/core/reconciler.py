@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drives what each bankd knows towards what the database holds: removals first, then creations.
 
-The order per bank is the whole art. A removal goes out as soon as the bankd is there and owes no answer to the
-creation of the same mapping; no creation goes out while a removal waits; and the bankd hears of no mapping before the
-database knows that it may have. A removal whose two slots are mapped to each other again is not sent to a bankd that returns:
-it has nothing to change, and a removal would end a session that goes on. Answers are matched with the pair of slots in the request that they answer, so an
-answer too many cannot move anything.
+The order per bank is the whole art. A removal goes out as soon as the bankd is there and owes no answer to the creation
+of the same mapping; no creation goes out while a removal waits; and the bankd hears of no mapping before the database
+knows that it may have. A removal whose two slots are mapped to each other again is not sent to a bankd that returns: it
+has nothing to change, and a removal would end a session that goes on. Answers are matched with the pair of slots in the
+request that they answer, so an answer too many cannot move anything.
 """
 
 from dataclasses import dataclass, field
