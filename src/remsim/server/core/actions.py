@@ -161,7 +161,7 @@ class StoreChange:
     """Delete mappings, create others, and change labels, in one transaction: everything is stored, or nothing.
 
     ``parked`` are those of the deleted ones that wait for their cards from now on; ``unparked`` the ids of those that
-    waited and do not any more.
+    waited and do not any more; ``followed`` is what mappings follow from now on that stay.
     """
 
     deletion: StoreDeletion | None
@@ -169,6 +169,7 @@ class StoreChange:
     labels: tuple[StoreLabels, ...] = ()
     parked: tuple[ParkedMapping, ...] = ()
     unparked: tuple[int, ...] = ()
+    followed: tuple[StoreFollow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
