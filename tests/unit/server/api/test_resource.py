@@ -127,9 +127,8 @@ async def tell(request: Request) -> Response:
 
 def test_applications_of_one_process_have_the_same_routes_and_answer_each_for_itself() -> None:
     clients = [_client(role) for role in (TokenRole.OPERATOR, TokenRole.VIEWER)]
-    apps = [client.app for client in clients]
+    apps = [client.app for client in clients if isinstance(client.app, RestApplication)]
     for client, app, name in zip(clients, apps, ("one", "other"), strict=True):
-        assert isinstance(app, RestApplication)
         app.state.name = name
         app.offer(WHOSE)
         assert client.get("/whose").text == name
