@@ -329,7 +329,8 @@ class Lending:
     def _free(self, pool: str) -> list[BankSlot]:
         """The free cards of a pool, the one that is to be lent first first."""
         found = [bank for bank in self._slots(pool) if self._slotmap.is_bank_free(bank) and not self._is_gone(bank)]
-        return sorted(found, key=lambda bank: (not self._is_usable(bank), self._lent_at.get(bank, 0.0), bank))
+        # Of those that are alike, the order stays, which is that of the slots.
+        return sorted(found, key=lambda bank: (not self._is_usable(bank), self._lent_at.get(bank, 0.0)))
 
     def _is_gone(self, bank: BankSlot) -> bool:
         return self._inventory.number(bank) is None and self._inventory.last_number(bank) is not None
