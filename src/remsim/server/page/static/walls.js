@@ -78,6 +78,7 @@
       hide(bank, list.length > 0 && (ofBank === 0 || !hasRoom));
     }
     showing = later;
+    keepFocus();
     showMore();
     const isFiltered = Boolean(filter.q || filter.state || filter.label || filter.bank);
     say(found, isFiltered ? `${shown} of ${all} slots` : `${all} slots`);
@@ -94,6 +95,18 @@
 
   function hide(element, isHidden) {
     if (element.hidden !== isHidden) element.hidden = isHidden;
+  }
+
+  // A slot that has the focus and does not fit any more hands it on to the next one.
+  function keepFocus() {
+    const stop = document.activeElement;
+    if (!stop?.matches(".stop") || !stop.closest("[hidden]")) return;
+    const stops = [...stop.closest("#banks, #clients").querySelectorAll(".stop")];
+    const isShown = (other) => !other.closest("[hidden]");
+    const at = stops.indexOf(stop);
+    const next = stops.slice(at).find(isShown) ?? stops.slice(0, at).findLast(isShown);
+    if (next) focus(next);
+    else search.focus();
   }
 
   // After a choice, a screenful is shown first and the rest follows, as much in each frame: slots that come into view are
