@@ -259,7 +259,7 @@
   function join(element) {
     for (const other of document.querySelectorAll(".joined")) other.classList.remove("joined");
     link.setAttribute("d", "");
-    const other = element?.dataset.to ? document.getElementById(idOf(element.dataset.to)) : null;
+    const other = element?.isConnected && element.dataset.to ? document.getElementById(idOf(element.dataset.to)) : null;
     if (!other || other.hidden) return;
     element.classList.add("joined");
     other.classList.add("joined");
@@ -321,7 +321,11 @@
       search.blur();
     }
   });
-  document.addEventListener("remsim:changed", follow);
+  document.addEventListener("remsim:changed", () => {
+    follow();
+    // A slot that has changed looks as the server writes it: without its mark.
+    if (pointed) joinSoon(pointed);
+  });
 
   // Labels for all slots that are shown.
   const bulk = document.getElementById("bulk");
