@@ -504,14 +504,17 @@ class ServerRuntime:
     async def store_webhook(self, hook: StoredWebhook, entry: Entry) -> None:
         """Keep a new webhook; returns when that is committed. Raises StoreError."""
         await self._store(StoreWebhook(hook), entry)
+        self.changes.ordered()
 
     async def delete_webhook(self, number: int, entry: Entry) -> None:
         """Forget a webhook; returns when that is committed. Raises StoreError."""
         await self._store(StoreWebhookEnd(number), entry)
+        self.changes.ordered()
 
     def record(self, entry: Entry) -> None:
-        """Store what somebody did that changed nothing."""
+        """Store what somebody did that changed nothing here; maybe the authority has another code or certificate."""
         self.store.record(entry)
+        self.changes.ordered()
 
     def refuse(self, entry: Entry, event: str) -> None:
         """Log, count and store that somebody was refused; not all of it, if he does it again and again."""

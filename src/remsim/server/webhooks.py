@@ -159,7 +159,7 @@ class WebhookSender:
                 self._log.warning(
                     "webhook_failed", webhook=queue.hook.number, attempts=delivery.attempts + 1, error=error
                 )
-            self._runtime.changes.happened()
+            self._runtime.changes.delivered()
 
     async def _send(self, hook: StoredWebhook, delivery: StoredDelivery) -> str:
         """Post one delivery; returns why it did not arrive, empty if it did."""
