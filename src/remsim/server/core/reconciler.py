@@ -3,9 +3,9 @@
 
 The order per bank is the whole art. A removal goes out as soon as the bankd is there and owes no answer to the
 creation of the same mapping; no creation goes out while a removal waits; and the bankd hears of no mapping before the
-database knows that it may have. A removal whose two slots are mapped to each other again is not sent to a bankd that returns:
-it has nothing to change, and a removal would end a session that goes on. Answers are matched with the pair of slots in the request that they answer, so an
-answer too many cannot move anything.
+database knows that it may have. A removal whose two slots are mapped to each other again is not sent to a bankd that
+returns: it has nothing to change, and would end a session that goes on. Answers are matched with the pair of slots in
+the request that they answer, so an answer too many cannot move anything.
 """
 
 from dataclasses import dataclass, field
