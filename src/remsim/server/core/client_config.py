@@ -129,7 +129,7 @@ class ClientConfigurator:
         if wanted is None or wanted == peer.announced:
             return []
         peer.announced = wanted
-        peer.announced_result = None
+        peer.announced_result = peer.answered_at = None
         bankd = f"{wanted.bankd.ip}:{wanted.bankd.port}" if wanted.bankd.port else None
         name = "client_sent_to_bankd" if wanted.bankd.port else "client_told_no_bankd"
         return [Send(peer.link, wanted), LogEvent("info", name, wanted.bank_slot, client, {"bankd": bankd})]
@@ -157,11 +157,11 @@ class ClientConfigurator:
             )
         return actions
 
-    def on_config_res(self, peer: Peer, answer: ConfigClientBankRes, request: object) -> list[Action]:
+    def on_config_res(self, peer: Peer, answer: ConfigClientBankRes, request: object, now: float) -> list[Action]:
         """The client has answered (known-limits 35)."""
         if request is not peer.announced or peer.announced is None or peer.client is None:
             return []
-        peer.announced_result = answer.result
+        peer.announced_result, peer.answered_at = answer.result, now
         actions: list[Action] = []
         if answer.result is not ResultCode.OK:
             fields = {"result": answer.result.name}

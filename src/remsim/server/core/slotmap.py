@@ -19,7 +19,7 @@ lost its slot to another card, is *parked*: its client slot stays taken until th
 client's configuration and no database.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Collection, Iterator
 from dataclasses import InitVar, dataclass, field
 from typing import Final
@@ -30,6 +30,17 @@ from remsim.core.state_machine import Event, State, Stateful, Transitions
 from remsim.redaction import shorten_iccid
 from remsim.server.core.actions import ParkedMapping, StoredMapping
 from remsim.server.core.slot_locks import SlotLocks
+
+#: Slots without a mapping of which is remembered when they lost it; the one that lost it longest ago is forgotten.
+MAX_FREED: Final = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """When the last mapping of a slot ended, in seconds since 1970-01-01 UTC, and what was at its other end."""
+
+    at: float
+    other: BankSlot | ClientSlot
 
 
 class MappingState(State):
@@ -161,6 +172,7 @@ class SlotMap:
         self._parked_held: set[int] = set()
         self._reserved_bank_slots: set[BankSlot] = set()
         self._reserved_client_slots: set[ClientSlot] = set()
+        self._freed: OrderedDict[BankSlot | ClientSlot, Freed] = OrderedDict()
 
     def __len__(self) -> int:
         """Return the number of live mappings."""
@@ -214,6 +226,7 @@ class SlotMap:
     def add(self, mapping: Mapping) -> None:
         """Enter a live mapping; its slots must be free, or reserved for it."""
         self.unreserve(mapping.bank, mapping.client)
+        self._forget_freed(mapping.bank, mapping.client)
         self._live[mapping.id] = mapping
         self._by_bank_slot[mapping.bank] = mapping
         self._by_client_slot[mapping.client] = mapping
@@ -240,8 +253,13 @@ class SlotMap:
         else:
             self._keep_removal(mapping)
 
-    def delete(self, mapping: Mapping) -> bool:
-        """Take a live mapping out of the live indexes. Returns whether it stays as a pending removal."""
+    def delete(self, mapping: Mapping, wall: float) -> bool:
+        """Take a live mapping out of the live indexes. Returns whether it stays as a pending removal.
+
+        ``wall`` is when, in seconds since 1970-01-01 UTC.
+        """
+        self._note_freed(mapping.bank, Freed(wall, mapping.client))
+        self._note_freed(mapping.client, Freed(wall, mapping.bank))
         bank = self._bank(mapping.bank.bank_id)
         del self._live[mapping.id], self._by_bank_slot[mapping.bank], self._by_client_slot[mapping.client]
         del bank.live[mapping.id]
@@ -266,6 +284,7 @@ class SlotMap:
 
     def park(self, parked: ParkedMapping) -> None:
         """A mapping that was deleted waits for its card."""
+        self._forget_freed(parked.client)
         self._parked[parked.id] = parked
         self._parked_by_client[parked.client] = parked
         self._parked_by_card[parked.iccid] = parked
@@ -280,12 +299,13 @@ class SlotMap:
         """That was not stored."""
         self._parked_held.difference_update(numbers)
 
-    def unpark(self, mapping_id: int) -> ParkedMapping | None:
-        """It waits no more. Returns it, None if it did not wait."""
+    def unpark(self, mapping_id: int, wall: float) -> ParkedMapping | None:
+        """It waits no more, from ``wall`` on. Returns it, None if it did not wait."""
         self._parked_held.discard(mapping_id)
         parked = self._parked.pop(mapping_id, None)
         if parked is not None:
             del self._parked_by_client[parked.client], self._parked_by_card[parked.iccid]
+            self._note_freed(parked.client, Freed(wall, parked.bank))
         return parked
 
     def is_held(self, parked: ParkedMapping) -> bool:
@@ -343,6 +363,10 @@ class SlotMap:
         """The live mapping that follows a card."""
         return self._by_card.get(iccid)
 
+    def freed(self, slot: BankSlot | ClientSlot) -> Freed | None:
+        """When the last mapping of a slot ended that has none; None: not in this run, or it has one."""
+        return self._freed.get(slot)
+
     def live_of_bank(self, bank_id: int) -> tuple[Mapping, ...]:
         """The live mappings of one bank, oldest first."""
         return tuple(self._bank(bank_id).live.values())
@@ -363,6 +387,16 @@ class SlotMap:
     def removal_count(self) -> int:
         """How many removals are pending in all."""
         return sum(len(bank.removals) for bank in self._banks.values())
+
+    def _note_freed(self, slot: BankSlot | ClientSlot, freed: Freed) -> None:
+        self._freed.pop(slot, None)
+        self._freed[slot] = freed
+        if len(self._freed) > MAX_FREED:
+            self._freed.popitem(last=False)
+
+    def _forget_freed(self, *slots: BankSlot | ClientSlot) -> None:
+        for slot in slots:
+            self._freed.pop(slot, None)
 
     def _bank(self, bank_id: int) -> _Bank:
         return self._banks.setdefault(bank_id, _Bank())
