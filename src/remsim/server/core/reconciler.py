@@ -96,6 +96,10 @@ class Reconciler:
             return []
         return [it for each in self._unasked(bank, mapping) for it in self._remove(bank, each, now)]
 
+    def on_mapping_kept(self, mapping: Mapping, now: float) -> list[Action]:
+        """The deletion of a mapping was not stored: the bankd may have come in the meantime."""
+        return self._offer([mapping], mapping.bank.bank_id, now) if mapping.state is MappingState.NEW else []
+
     def on_sent_stored(self, stored: StoreSent, now: float) -> list[Action]:
         """The database knows now that the bankd may know of these mappings."""
         mappings = [m for m in map(self._slotmap.get, stored.mappings) if m is not None]
