@@ -442,7 +442,7 @@ class Coordinator:
                 self.lending.on_change_failed(decision)
                 return []
             case StoreSent():
-                return self._reconciler.on_sent_failed(decision)
+                return self._reconciler.on_sent_failed(decision, now)
             case _:
                 return self._admission.on_id_failed(decision)
 

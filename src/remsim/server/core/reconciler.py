@@ -9,6 +9,7 @@ the request that they answer, so an answer too many cannot move anything.
 """
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from remsim.core.deadlines import Deadlines
@@ -32,6 +33,9 @@ from remsim.wire.messages.rspro import (
 #: link is closed, and when it returns everything is sent again (known-limits 28).
 ANSWER_TIMEOUT_S: Final = 30.0
 
+#: After the database could not note that a bankd is about to be told, it is asked again so much later.
+STORE_RETRY_S: Final = 5.0
+
 #: With these results the bankd does not have the mapping, or has it no more.
 _EXPECTED_REMOVAL: Final = frozenset({ResultCode.OK, ResultCode.UNKNOWN_SLOTMAP})
 
@@ -47,6 +51,8 @@ class _BankLink:
     unanswered: dict[tuple[str, int], float] = field(default_factory=dict)
     #: Removals that wait for the answer to the creation of their mapping.
     waiting_removals: set[int] = field(default_factory=set)
+    #: When the database is asked again, after it failed.
+    retry_at: float | None = None
 
 
 class Reconciler:
@@ -107,11 +113,14 @@ class Reconciler:
             mapping.is_held = False
         return self._offer(mappings, stored.bank_id, now)
 
-    def on_sent_failed(self, stored: StoreSent) -> list[Action]:
-        """The database could not store it, so the bankd is not told; it is tried again when the bankd returns."""
+    def on_sent_failed(self, stored: StoreSent, now: float) -> list[Action]:
+        """The database could not store it, so the bankd is not told; it is tried again after a while."""
         for mapping in map(self._slotmap.get, stored.mappings):
             if mapping is not None:
                 mapping.is_sent = mapping.is_held = False
+        if (bank := self._links.get(stored.bank_id)) is not None:
+            bank.retry_at = now + STORE_RETRY_S
+            self._set_timer(stored.bank_id, bank)
         return []
 
     # Answers of the bankd
@@ -160,13 +169,18 @@ class Reconciler:
         return [LogEvent("info", "bankd_reset", fields=fields), *self._offer_all(bank_id, now)]
 
     def on_timer(self, bank_id: int, now: float) -> list[Action]:
-        """The oldest unanswered request of this bank may be overdue."""
+        """The oldest unanswered request of this bank may be overdue, or the database is asked again."""
         bank = self._links[bank_id]
-        oldest = next(iter(bank.unanswered.values()))
-        if now < oldest + ANSWER_TIMEOUT_S:
-            self._timers.set(bank_id, oldest + ANSWER_TIMEOUT_S)
-            return []
+        actions: list[Action] = []
+        if bank.retry_at is not None and bank.retry_at <= now:
+            bank.retry_at = None
+            actions += self._offer_all(bank_id, now, MappingState.NEW)
+        oldest = next(iter(bank.unanswered.values()), None)
+        if oldest is None or now < oldest + ANSWER_TIMEOUT_S:
+            self._set_timer(bank_id, bank)
+            return actions
         return [
+            *actions,
             LogEvent("warning", "bankd_does_not_answer", fields={"bank": bank_id, "unanswered": len(bank.unanswered)}),
             Close(bank.link, f"a mapping request is unanswered for {ANSWER_TIMEOUT_S:g} s"),
         ]
@@ -228,13 +242,22 @@ class Reconciler:
         return actions + self._configurator.refresh(mapping.client)
 
     def _asked(self, bank_id: int, bank: _BankLink, key: tuple[str, int], now: float) -> None:
-        if not bank.unanswered:
-            self._timers.set(bank_id, now + ANSWER_TIMEOUT_S)
         bank.unanswered[key] = now
+        if len(bank.unanswered) == 1:
+            self._set_timer(bank_id, bank)
 
     def _answered(self, bank_id: int, bank: _BankLink, key: tuple[str, int]) -> None:
         del bank.unanswered[key]
         if not bank.unanswered:
+            self._set_timer(bank_id, bank)
+
+    def _set_timer(self, bank_id: int, bank: _BankLink) -> None:
+        dues = [since + ANSWER_TIMEOUT_S for since in islice(bank.unanswered.values(), 1)]
+        if bank.retry_at is not None:
+            dues.append(bank.retry_at)
+        if dues:
+            self._timers.set(bank_id, min(dues))
+        else:
             self._timers.cancel(bank_id)
 
 

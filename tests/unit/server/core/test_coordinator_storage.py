@@ -4,7 +4,15 @@
 import pytest
 
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.server.core.actions import StoreDeliveries, StoredWebhook, StoreLock, StoreWebhook, StoreWebhookEnd
+from remsim.server.core.actions import (
+    StoreDeliveries,
+    StoredWebhook,
+    StoreLock,
+    StoreSent,
+    StoreWebhook,
+    StoreWebhookEnd,
+)
+from remsim.server.core.reconciler import ANSWER_TIMEOUT_S, STORE_RETRY_S
 from remsim.server.core.slotmap import ConflictError, MappingState
 from remsim.wire.messages.rspro import CreateMappingReq
 from tests.doubles.server_world import ServerWorld
@@ -248,3 +256,42 @@ def test_active_mapping_whose_deletion_failed_is_not_created_again() -> None:
     world.delete("1:0")
     assert world.asked(bank) == ["+B1:0 C7:0"]
     assert world.state("1:0") is MappingState.ACTIVE
+
+
+@pytest.mark.parametrize("failures", [1, 3])
+def test_mapping_that_could_not_be_noted_as_sent_is_tried_again(failures: int) -> None:
+    world = ServerWorld()
+    world.post("1:0", "7:0")
+    world.is_store_broken = True
+    bank = world.bank(1)
+    assert (world.asked(bank), world.state("1:0")) == ([], MappingState.NEW)
+    world.advance(STORE_RETRY_S * (failures - 1) + 0.1)
+    world.is_store_broken = False
+    assert world.asked(bank) == []
+    world.advance(STORE_RETRY_S)
+    assert world.asked(bank) == ["+B1:0 C7:0"]
+    world.answer(bank, CreateMappingReq)
+    assert world.state("1:0") is MappingState.ACTIVE
+    assert world.coordinator.next_deadline() is None
+
+
+def test_retry_does_not_move_the_limit_for_answers_that_are_owed() -> None:
+    world = ServerWorld()
+    bank = world.bank(1)
+    world.post("1:0", "7:0")
+    world.advance(ANSWER_TIMEOUT_S - 1)
+    world.is_store_broken = True
+    world.run(world.coordinator.on_store_failed(StoreSent(1, ()), world.now))
+    world.advance(0.9)
+    assert bank not in world.closed
+    world.advance(0.2)
+    assert "unanswered" in world.closed[bank]
+
+
+def test_bankd_that_left_is_not_tried_again() -> None:
+    world = ServerWorld()
+    world.post("1:0", "7:0")
+    world.is_store_broken = True
+    world.lose(world.bank(1))
+    world.run(world.coordinator.on_store_failed(StoreSent(1, ()), world.now))
+    assert world.coordinator.next_deadline() is None
