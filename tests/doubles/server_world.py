@@ -297,7 +297,7 @@ class ServerWorld:
         while self.waiting:
             decision = self.waiting.pop(0)
             if self.is_store_broken:
-                self.run(self.coordinator.on_store_failed(decision))
+                self.run(self.coordinator.on_store_failed(decision, self.now))
             else:
                 numbers = self.rows.decide(decision)
                 self.run(self.coordinator.on_stored(decision, self.now, mapping_ids=numbers, created_at=self.rows.wall))

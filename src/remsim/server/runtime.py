@@ -234,7 +234,7 @@ class ServerRuntime:
 
     def on_store_failed(self, decision: Decision) -> None:
         """See Listener."""
-        self._executor.run(self.coordinator.on_store_failed(decision))
+        self._executor.run(self.coordinator.on_store_failed(decision, self._loop.time()))
 
     # Operators
 
