@@ -18,6 +18,7 @@ from remsim.server.core.actions import (
     SERVER,
     Action,
     Audited,
+    CardMove,
     Decision,
     Entry,
     ParkedMapping,
@@ -27,7 +28,6 @@ from remsim.server.core.actions import (
 )
 from remsim.server.core.inventory import Inventory
 from remsim.server.core.leases import LeaseTable
-from remsim.server.core.log_events import parked_event
 from remsim.server.core.peers import PeerTable
 from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
 
@@ -98,14 +98,12 @@ class Following:
         waiting = [parked.iccid for parked in self._slotmap.parked()]
         return self._look([*waiting, *(each.follows for each in self._slotmap if each.follows is not None)])
 
-    def on_parked(self, change: StoreChange, wall: float) -> list[Action]:
+    def on_parked(self, change: StoreChange, wall: float) -> None:
         """A change is committed: some wait from now on, others do so no more."""
         for number in change.unparked:
             self._slotmap.unpark(number)
-        parked = [replace(each, since=wall) for each in change.parked]
-        for each in parked:
-            self._slotmap.park(each)
-        return [parked_event(each) for each in parked]
+        for each in change.parked:
+            self._slotmap.park(replace(each, since=wall))
 
     # Orders
 
@@ -154,9 +152,8 @@ class Following:
                 parked.append(here)
         waiting = [follower] if isinstance(follower, ParkedMapping) else []
         detail = _text(iccid, f"has moved from {follower.bank} to {slot}")
-        about: dict[str, object] = {"iccid": shorten_iccid(iccid), "left": follower.bank}
-        event = LogEvent("info", "card_followed", slot, follower.client, about)
-        return self._change(iccid, ended, created, parked, detail, waiting, event)
+        followed = CardMove(iccid, follower.bank, slot, follower.client)
+        return self._change(iccid, ended, created, parked, detail, waiting, (followed,))
 
     def _change(
         self,
@@ -166,7 +163,7 @@ class Following:
         parked: Sequence[Mapping],
         detail: str,
         waiting: Sequence[ParkedMapping] = (),
-        event: LogEvent | None = None,
+        followed: tuple[CardMove, ...] = (),
     ) -> list[Action]:
         pairs = [(bank, client) for bank, (client, _) in created.items()]
         follows = {bank: number for bank, (_, number) in created.items()}
@@ -180,7 +177,7 @@ class Following:
             return []
         bank, client = pairs[0] if pairs else (ended[0].bank, ended[0].client)
         entry = Entry(SERVER, "mapping.follow", f"{bank} {client}", detail=detail)
-        return [*([] if event is None else [event]), Audited(decision, entry)]
+        return [Audited(replace(decision, followed=followed), entry)]
 
     def _objection(self, places: Sequence[BankSlot], follower: Mapping | ParkedMapping) -> str:
         """Why a mapping cannot go where its card is; empty: nothing is against it."""
