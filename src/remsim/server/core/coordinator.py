@@ -240,7 +240,7 @@ class Coordinator:
         self.peers.remove(peer)
         actions.append(peer_event(level, "peer_lost", peer, reason=reason))
         actions += self._admission.on_lost(peer, now)
-        return actions if peer.bank_id is None else [*actions, *self.following.on_bank_lost(peer.bank_id)]
+        return actions if peer.bank_id is None else [*actions, *self.following.on_bank_lost(peer.bank_id, now)]
 
     def on_certified(self, holders: frozenset[Identity]) -> list[Action]:
         """To whom the authority has issued certificates; who holds such a number without one has to leave."""

@@ -4,12 +4,13 @@
 A mapping that follows a card keeps its client with that card, and with no other. When the card appears in another slot,
 of whichever bank, the mapping goes there; if a mapping of another card stands there, whose card is elsewhere, the two
 change places. When another card appears in its slot, and its own is nowhere, it is parked: it has no slot, keeps its
-client slot, and goes on when the card is found. A card that two slots tell of moves nothing.
+client slot, and goes on when the card is found. A card that two slots tell of moves nothing; nor does it when the bank
+of one of them is lost, unless it can be one card that was moved from there just before.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
@@ -30,6 +31,10 @@ from remsim.server.core.inventory import Inventory
 from remsim.server.core.leases import LeaseTable
 from remsim.server.core.peers import PeerTable
 from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
+
+#: A bankd that lost its power is missed within this time (PING after 30 s, 10 s for the PONG, and some). A card that was
+#: moved from there is told of by another bankd meanwhile; who tells of it for longer has another card with its number.
+NOTICED_S: Final = 60.0
 
 
 class PlanChange(Protocol):
@@ -67,6 +72,8 @@ class Following:
         self._plan_change = plan_change
         # Numbers of cards whose mappings could not be moved, because a slot was just being mapped.
         self._again: set[str] = set()
+        # When each bankd that was lost was lost last.
+        self._lost_at: dict[int, float] = {}
 
     # What may let a mapping go on
 
@@ -76,8 +83,9 @@ class Following:
         numbers = (before, self._inventory.number(slot), None if here is None else here.follows)
         return self._look(dict.fromkeys(each for each in numbers if each is not None))
 
-    def on_bank_lost(self, bank_id: int) -> list[Action]:
+    def on_bank_lost(self, bank_id: int, now: float) -> list[Action]:
         """A bankd is gone: what it has told last may be wrong by now."""
+        self._lost_at[bank_id] = now
         return self._look([each.follows for each in self._slotmap.live_of_bank(bank_id) if each.follows is not None])
 
     def on_stored(self, freed: Iterable[BankSlot]) -> list[Action]:
@@ -129,7 +137,7 @@ class Following:
             return []
         if live is not None and self._inventory.number(live.bank) == iccid and self._is_connected(live.bank):
             return []
-        places = [slot for slot in self._inventory.places(iccid) if self._is_connected(slot)]
+        places = self._places(iccid)
         reason = self._objection(places, follower)
         if live is not None and self._is_taken(live) and (reason or not places):
             told = [] if not places else [_not_followed(live, iccid, places[0], reason)]
@@ -191,6 +199,19 @@ class Following:
         if self._slotmap.locks.of(places[0]) is not None:
             return "that slot is locked"
         return "" if self._may_use(places[0], follower.client) else "the rules do not allow it"
+
+    def _places(self, iccid: str) -> list[BankSlot]:
+        """Where the card may be: where bankds that are here have told of it; then, whose bankds are lost, its twins."""
+        told = self._inventory.places(iccid)
+        here = [slot for slot in told if self._is_connected(slot)]
+        return [*here, *(slot for slot in told if slot not in here and self._was_beside(slot, here))]
+
+    def _was_beside(self, lost: BankSlot, here: Sequence[BankSlot]) -> bool:
+        """Whether this card of a bankd that is lost was there for long while another one had its number."""
+        lost_at = self._lost_at.get(lost.bank_id, 0.0)
+        moments = [self._inventory.heard_at(slot) or 0.0 for slot in here]
+        since = max(min(moments, default=lost_at), self._inventory.heard_at(lost) or 0.0)
+        return lost_at - since > NOTICED_S
 
     def _is_connected(self, slot: BankSlot) -> bool:
         return self._peers.by_bank(slot.bank_id) is not None
