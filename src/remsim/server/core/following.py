@@ -32,8 +32,8 @@ from remsim.server.core.leases import LeaseTable
 from remsim.server.core.peers import PeerTable
 from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
 
-#: A bankd that lost its power is missed within this time (PING after 30 s, 10 s for the PONG, and some). A card that was
-#: moved from there is told of by another bankd meanwhile; who tells of it for longer has another card with its number.
+#: A bankd that lost its power is missed within this time (PING after 30 s, 10 s for the PONG). A card that was moved
+#: from there is told of by another bankd meanwhile. One that is told of for longer is a twin.
 NOTICED_S: Final = 60.0
 
 
