@@ -5,8 +5,8 @@ from typing import Final, Literal
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.core.actions import LeaseEnd
+from remsim.server.core.card_choice import shown_pool
 from remsim.server.core.leases import Lease, LeaseState, LeaseTable
-from remsim.server.core.lending import shown_pool
 from remsim.server.query import MappingInfo, ServerQuery
 
 LeaseEndText = Literal["expired", "released", "unmapped", "timed_out", "revoked"]
