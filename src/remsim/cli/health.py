@@ -122,7 +122,7 @@ def _bank_rows(slot: "BankSlotModel") -> Iterator[Row]:
     if slot.reader_name:
         yield "reader", slot.reader_name
     if slot.mapping is not None:
-        yield "mapping", f"{slot.mapping.client}, {slot.mapping.state.state}"
+        yield "mapping", "; ".join((f"{slot.mapping.client}, {slot.mapping.state.state}", *slot.mapping.missing))
     if slot.session is not None:
         session = slot.session
         cuts = counted(session.cuts, "cut")

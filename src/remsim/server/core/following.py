@@ -101,7 +101,7 @@ class Following:
     def on_parked(self, change: StoreChange, wall: float) -> list[Action]:
         """A change is committed: some wait from now on, others do so no more."""
         for number in change.unparked:
-            self._slotmap.unpark(number)
+            self._slotmap.unpark(number, wall)
         parked = [replace(each, since=wall) for each in change.parked]
         for each in parked:
             self._slotmap.park(each)
