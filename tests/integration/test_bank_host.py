@@ -66,7 +66,7 @@ async def test_pcscd_that_lists_too_few_readers_is_a_warning_until_that_is_over(
         bank = await stack.enter_async_context(AsyncExitStack())
         await bank.enter_async_context(running(BankdService(config)))
         await warned(server, is_there=True)
-        seen = {}
+        seen: dict[frozenset[int] | None, list[dict[str, object]]] = {}
         for banks in (None, frozenset({1}), frozenset({2})):
             text = await token(tmp_path / "server", f"viewer-{len(seen)}", banks)
             rest = await stack.enter_async_context(rest_client(server, over_socket=False, token=text))
@@ -74,7 +74,7 @@ async def test_pcscd_that_lists_too_few_readers_is_a_warning_until_that_is_over(
         for banks in (None, frozenset({1})):
             (found,) = [one for one in seen[banks] if one["kind"] == "pcscd"]
             assert (found["about"], found["severity"]) == ("B1", "warning")
-            assert "lists 16 readers at most" in found["text"]
+            assert "lists 16 readers at most" in str(found["text"])
             assert found["hint"] == MEANINGS[host_codes.PCSCD_TOO_OLD].hint
         assert seen[frozenset({2})] == []
         pcscd.change(*readers(4))

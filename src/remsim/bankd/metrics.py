@@ -55,10 +55,7 @@ class BankdMetrics(ProgramMetrics):
         for breaker_state, number in bank.cards.breaker_counts().items():
             breakers.labels(breaker_state.value).set(number)
         yield breakers
-        conditions = Gauge("remsim_bankd_host_conditions", "What is wrong with the host, by its name", ["code"])
-        for code in sorted(host_codes.TOLD):
-            conditions.labels(code).set(code in bank.control.conditions.codes)
-        yield conditions
+        yield _conditions(bank)
         faults = Counter("remsim_bankd_card_faults", "Card operations that failed", ["kind"])
         for kind, number in bank.counts.faults.items():
             faults.labels(kind.value.replace(" ", "_")).inc(number)
@@ -150,6 +147,13 @@ def _of_slots(bank: BankdCoordinator) -> Iterator[Metric]:
         for slot, figures in used:
             gauge.labels(slot).set(number(figures))
         yield gauge
+
+
+def _conditions(bank: BankdCoordinator) -> Metric:
+    conditions = Gauge("remsim_bankd_host_conditions", "1 for what is wrong with the host, by its name", ["code"])
+    for code in sorted(host_codes.TOLD):
+        conditions.labels(code).set(code in bank.control.conditions.codes)
+    return conditions
 
 
 def _of_holds(bank: BankdCoordinator) -> Iterator[Metric]:

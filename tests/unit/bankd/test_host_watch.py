@@ -2,7 +2,7 @@
 """What a bankd finds wrong with its host. Sockets of pcscd are in tests/integration/test_bank_host.py."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -84,7 +84,7 @@ async def test_it_looks_again_and_again(tmp_path: Path, stuck: StuckReaders, mon
     class EnoughError(Exception):
         """It has looked often enough."""
 
-    def on_found(found: list[HostCondition]) -> None:
+    def on_found(found: Sequence[HostCondition]) -> None:
         looks.append([one.code for one in found])
         if len(looks) == 3:
             raise EnoughError
