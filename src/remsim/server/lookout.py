@@ -85,9 +85,9 @@ class Lookout:
             if place % _PORTION == 0:
                 await asyncio.sleep(0)
         now = asyncio.get_running_loop().time()
-        runtime.set_warnings(KINDS, runtime.coordinator.watch.look(rows, now))
-        runtime.set_warnings(_HEALTH, self._health(now))
-        runtime.set_warnings(_OWN, await self._own(time.time(), now))
+        found = {**runtime.coordinator.watch.look(rows, now), **self._health(now), **await self._own(time.time(), now)}
+        # At once: some kinds are found here and there.
+        runtime.set_warnings(KINDS | _HEALTH | _OWN, found)
 
     def _health(self, now: float) -> Found:
         """What peers tell of slots, where nothing else here says it."""
