@@ -39,6 +39,7 @@ from remsim.server.core.actions import (
 )
 from remsim.server.core.addresses import bankd_addresses, of_any_kind
 from remsim.server.core.admission import Admission
+from remsim.server.core.bank_hosts import on_host_conditions
 from remsim.server.core.certificate_lists import CertificateLists, Revocations
 from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientIds
@@ -522,6 +523,8 @@ class Coordinator:
                 return [*told, *self.following.on_card(message.bank_slot, before)]
             case extensions.TraceInd() as message, _:
                 return self.traces.on_told(peer, message, now)
+            case health.HostConditionsInd() as message, _:
+                return on_host_conditions(peer, message)
             case health.InventoryInd() as message, _:
                 return self.inventory.on_contents(peer, message, now)
             case rspro.AddressesInd() as message, _:
