@@ -115,6 +115,19 @@ class DurationsModel(V2Model):
     p99_us: int = Field(ge=0)
 
 
+#: By what it is known how long the network takes.
+NetworkBy = Literal["commands", "pings"]
+
+
+class NetworkModel(DurationsModel):
+    """What passes between a client and its bankd, the programs at both ends included."""
+
+    by: NetworkBy = Field(
+        description="commands: of each, until its answer, less the time that the bankd had it; pings: until their "
+        "PONG, where the bankd does not tell that"
+    )
+
+
 class LatencyModel(V2Model):
     """Where the waiting of a modem went, and what answers ahead spared it: totals since the program started."""
 
@@ -140,6 +153,8 @@ class LatencyPointModel(V2Model):
     p99_us: int = Field(ge=0)
     commands: int = Field(ge=0)
     hold_ms: int = Field(ge=0, description="how long the session was held for a lost link meanwhile")
+    network_p50_us: int | None = Field(None, ge=0, description="of clients: what the network took, see `network_by`")
+    network_by: NetworkBy | None = None
 
 
 class LatencyCourseModel(V2Model):
@@ -330,6 +345,7 @@ class ClientSlotModel(V2Model):
     board: BoardModel | None = None
     lines: LinesModel | None = None
     round_trip: DurationsModel | None = Field(None, description="from a command's hand-over to its answer")
+    network: NetworkModel | None = None
 
 
 class ClientModel(V2Model):

@@ -9,7 +9,8 @@ and sent only if it differs from what was said last on this connection:
 - otherwise nothing: a mapping that the bankd has not acknowledged yet tells a connected client nothing new; one that
   connects while no bankd has heard of its mapping gets port 0, too.
 
-A client that is absent when its mapping is deleted is told when it returns (a *release*, which survives a restart).
+A client that is absent when its mapping is deleted is told when it returns (a *release*, which survives a restart),
+unless it has the same bank slot again by then.
 """
 
 from collections.abc import Callable
@@ -187,4 +188,6 @@ class ClientConfigurator:
         if mapping is not None and mapping.state is MappingState.REFUSED:
             return ConfigClientBankReq(mapping.bank, NO_BANKD)
         release = self._releases.get(client)
-        return None if release is None else ConfigClientBankReq(release.bank, NO_BANKD)
+        if release is None or (mapping is not None and mapping.bank == release.bank):
+            return None
+        return ConfigClientBankReq(release.bank, NO_BANKD)

@@ -463,8 +463,8 @@ class Coordinator:
             return []
         actions: list[Action] = [mapping_event("info", "mapping_deleted", mapping)]
         actions += self.lending.on_mapping_deleted(mapping_id, lease_end, wall)
-        if self.slotmap.delete(mapping, wall):
-            actions += self._reconciler.on_mapping_deleted(mapping, now)
+        self.slotmap.delete(mapping, wall)
+        actions += self._reconciler.on_mapping_deleted(mapping, now)
         if mapping.is_acknowledged:
             # The client leaves at once, bankd or not (known-limits 30, 31), and before anything that comes later for
             # the same client (known-limits 29).

@@ -8,7 +8,8 @@ database holds what is desired; the state says how far the bankd has followed:
 - UNACKNOWLEDGED: createMappingReq is on its way, the answer is not there yet.
 - ACTIVE: the bankd said ok.
 - REFUSED: the bankd said no. The client is not sent there; it is tried again when the bankd returns.
-- DELETE_REQ: deletion was ordered and the bankd must still be told: it is absent, or owes the answer to the creation.
+- DELETE_REQ: deletion was ordered and the bankd must still be told: it is absent, or owes the answer to the creation,
+  or is about to be asked for the same two slots again, which makes the removal needless.
 - DELETING: removeMappingReq is on its way.
 - GONE: no bankd has it (any more), and it is forgotten.
 
@@ -66,6 +67,7 @@ class MappingEvent(Event):
     DELETED = "deleted"
     BANKD_LOST = "bankd lost"
     BANKD_RESET = "resetStateRes ok"
+    RECREATED = "createMappingReq for the same two slots sent"
 
 
 MAPPING_TRANSITIONS: Final[Transitions[MappingState, MappingEvent]] = Transitions(
@@ -90,6 +92,7 @@ MAPPING_TRANSITIONS: Final[Transitions[MappingState, MappingEvent]] = Transition
         (MappingState.DELETE_REQ, MappingEvent.CREATE_REFUSED): MappingState.DELETE_REQ,
         (MappingState.DELETE_REQ, MappingEvent.REMOVE_SENT): MappingState.DELETING,
         (MappingState.DELETE_REQ, MappingEvent.BANKD_LOST): MappingState.DELETE_REQ,
+        (MappingState.DELETE_REQ, MappingEvent.RECREATED): MappingState.GONE,
         (MappingState.DELETING, MappingEvent.REMOVED): MappingState.GONE,
         (MappingState.DELETING, MappingEvent.BANKD_LOST): MappingState.DELETE_REQ,
     },
@@ -162,6 +165,7 @@ class SlotMap:
         self._by_client_slot: dict[ClientSlot, Mapping] = {}
         self._by_card: dict[str, Mapping] = {}
         self._banks: dict[int, _Bank] = {}
+        self._removals: dict[tuple[BankSlot, ClientSlot], dict[int, Mapping]] = {}
         self._parked: dict[int, ParkedMapping] = {}
         self._parked_by_client: dict[ClientSlot, ParkedMapping] = {}
         self._parked_by_card: dict[str, ParkedMapping] = {}
@@ -247,7 +251,7 @@ class SlotMap:
         if stored.is_live:
             self.add(mapping)
         else:
-            self._bank(mapping.bank.bank_id).removals[mapping.id] = mapping
+            self._keep_removal(mapping)
 
     def delete(self, mapping: Mapping, wall: float) -> bool:
         """Take a live mapping out of the live indexes. Returns whether it stays as a pending removal.
@@ -265,7 +269,7 @@ class SlotMap:
             mapping.step(MappingEvent.WITHDRAWN)
             return False
         mapping.step(MappingEvent.DELETED)
-        bank.removals[mapping.id] = mapping
+        self._keep_removal(mapping)
         return True
 
     def follow(self, mapping: Mapping, iccid: str | None) -> None:
@@ -323,7 +327,23 @@ class SlotMap:
     def removed(self, mapping: Mapping) -> None:
         """The bankd has answered removeMappingReq: forget the mapping. Raises IllegalTransitionError."""
         mapping.step(MappingEvent.REMOVED)
+        self._drop_removal(mapping)
+
+    def recreated(self, mapping: Mapping) -> None:
+        """The bankd is asked for the same two slots again: forget this removal. Raises IllegalTransitionError."""
+        mapping.step(MappingEvent.RECREATED)
+        self._drop_removal(mapping)
+
+    def _keep_removal(self, mapping: Mapping) -> None:
+        self._bank(mapping.bank.bank_id).removals[mapping.id] = mapping
+        self._removals.setdefault((mapping.bank, mapping.client), {})[mapping.id] = mapping
+
+    def _drop_removal(self, mapping: Mapping) -> None:
         del self._bank(mapping.bank.bank_id).removals[mapping.id]
+        twins = self._removals[mapping.bank, mapping.client]
+        del twins[mapping.id]
+        if not twins:
+            del self._removals[mapping.bank, mapping.client]
 
     # Look-ups
 
@@ -354,6 +374,15 @@ class SlotMap:
     def removals_of_bank(self, bank_id: int) -> tuple[Mapping, ...]:
         """The pending removals of one bank, oldest first."""
         return tuple(self._bank(bank_id).removals.values())
+
+    def removals_of(self, mapping: Mapping) -> tuple[Mapping, ...]:
+        """The pending removals of the same two slots as a mapping's, its own among them, oldest first."""
+        return tuple(self._removals.get((mapping.bank, mapping.client), {}).values())
+
+    def live_twin(self, mapping: Mapping) -> Mapping | None:
+        """The live mapping of the same two slots as a pending removal's."""
+        twin = self._by_bank_slot.get(mapping.bank)
+        return twin if twin is not None and twin.client == mapping.client else None
 
     def removal_count(self) -> int:
         """How many removals are pending in all."""
