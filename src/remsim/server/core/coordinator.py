@@ -464,10 +464,9 @@ class Coordinator:
         mapping = self.slotmap.get(mapping_id)
         if mapping is None:
             return []
-        actions: list[Action] = []
         self.lending.on_mapping_deleted(mapping_id, lease_end, wall)
         self.slotmap.delete(mapping, wall)
-        actions += self._reconciler.on_mapping_deleted(mapping, now)
+        actions = self._reconciler.on_mapping_deleted(mapping, now)
         if mapping.is_acknowledged:
             # The client leaves at once, bankd or not (known-limits 30, 31), and before anything that comes later for
             # the same client (known-limits 29).
