@@ -5,8 +5,9 @@ from typing import Final, Literal
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.core.actions import LeaseEnd
+from remsim.server.core.card_choice import shown_pool
 from remsim.server.core.leases import Lease, LeaseState
-from remsim.server.core.lending import Lending, shown_pool
+from remsim.server.core.lending import Lending
 from remsim.server.query import MappingInfo, ServerQuery
 
 LeaseEndText = Literal["expired", "released", "unmapped", "timed_out", "revoked"]

@@ -35,6 +35,7 @@ from remsim.server.core.actions import (
     Note,
     ParkedMapping,
     StoreChange,
+    StoredAnnouncement,
     StoreDeletion,
     StoredWebhook,
     StoreFollow,
@@ -47,9 +48,10 @@ from remsim.server.core.actions import (
 )
 from remsim.server.core.card_choice import CardChoice
 from remsim.server.core.coordinator import Coordinator, UnknownBankError
-from remsim.server.core.event_feed import EventFeed, FeedEvent
+from remsim.server.core.event_feed import Audience, EventDraft, EventFeed
 from remsim.server.core.labels import shown_subject
 from remsim.server.core.leases import NoFreeCardError, TooManyLeasesError, UnknownLeaseError
+from remsim.server.core.log_events import OF_OPERATORS, UNAUTHENTICATED_EVENTS
 from remsim.server.core.slotmap import ConflictError, Mapping
 from remsim.server.core.tracing import TraceFeed
 from remsim.server.core.warnings import Severity, Warnings
@@ -61,35 +63,6 @@ from remsim.server.store import audit
 from remsim.server.store.writer import Store
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
 from remsim.wire.link.engine import Event
-
-#: Events about peers that are not accepted, are refused by REST, or send what they should not.
-#: Events about unauthenticated peers and callers.
-UNAUTHENTICATED_EVENTS: Final = frozenset(
-    {
-        *("peer_refused", "identity_in_use", "undecodable_message", "unsupported_version", "unknown_message"),
-        *("unexpected_message", "unasked_answer", "repeated_connect_request", "client_did_not_take_id"),
-        *(
-            "foreign_slot_status",
-            "foreign_reader_health",
-            "foreign_session_state",
-            "foreign_slot_health",
-            "foreign_client_health",
-            "foreign_card_contents",
-            "too_many_reports",
-            "foreign_audit_entry",
-            "odd_audit_action",
-            "foreign_card",
-            "foreign_trace",
-            "bad_card_number",
-        ),
-        *("token_refused", "access_refused", "policy_refused", "enrolment_refused"),
-    }
-)
-
-#: Events that follow from what operators ask for, not from what peers do again and again.
-_OF_OPERATORS: Final = frozenset(
-    {"mapping_created", "mapping_deleted", "bankd_reset_ordered", "lease_granted", "lease_released", "lease_renewed"}
-)
 
 #: The refusal of a caller that has proven nothing: the entry names whatever it said.
 _TOKEN_REFUSED: Final = "token_refused"
@@ -140,7 +113,7 @@ class ServerRuntime:
         self.changes = Changes()
         self._feed = EventFeed(presentable)
         #: Hears of each event that is kept.
-        self.on_kept: Callable[[FeedEvent], None] | None = None
+        self.audience: Audience | None = None
         self.query = ServerQuery(coordinator, store, self.status, self._feed)
         metrics.lacks = self._lacks
         self.leases = LeaseQuery(coordinator.lending, self.query)
@@ -225,17 +198,42 @@ class ServerRuntime:
 
     # The database
 
-    def on_stored(self, decision: Decision, mapping_ids: tuple[int, ...], created_at: float) -> None:
-        """See Listener."""
+    def to_tell(self, decisions: Sequence[tuple[Decision, float]]) -> list[tuple[EventDraft, ...]]:
+        """See StoreListener."""
+        if self.audience is None or self.audience.is_empty:
+            return [()] * len(decisions)
+        told = zip(decisions, self.coordinator.telling.of_batch(decisions), strict=True)
+        return [self._wanted(self.audience, events, wall) for (_, wall), events in told]
+
+    def _wanted(self, audience: Audience, events: Iterable[LogEvent], wall: float) -> tuple[EventDraft, ...]:
+        drafts = (self._feed.draft(event, wall) for event in events)
+        return tuple(draft for draft in drafts if draft is not None and audience.wants(draft))
+
+    def tell_again(self, announcements: Iterable[StoredAnnouncement]) -> None:
+        """Give the audience what an earlier run has stored and could not tell."""
+        audience = self.audience
+        if audience is None:
+            return
+        for each in announcements:
+            for draft in each.events:
+                audience.on_event(self._feed.keep(draft))
+            audience.on_told(each.number)
+
+    def on_stored(
+        self, decision: Decision, mapping_ids: tuple[int, ...], created_at: float, announcement: int | None
+    ) -> None:
+        """See StoreListener."""
         now = self._loop.time()
         self._executor.run(self.coordinator.on_stored(decision, now, mapping_ids=mapping_ids, created_at=created_at))
+        if announcement is not None and self.audience is not None:
+            self.audience.on_told(announcement)
         # Another card may have come while it was being stored.
         for creation in _creations(decision):
             self._ask_policy(creation.bank)
 
     def on_store_failed(self, decision: Decision) -> None:
         """See Listener."""
-        self._executor.run(self.coordinator.on_store_failed(decision))
+        self._executor.run(self.coordinator.on_store_failed(decision, self._loop.time()))
 
     # Operators
 
@@ -281,12 +279,14 @@ class ServerRuntime:
             if follows is not None and bank in follows:
                 self.coordinator.check_follow(client, follows[bank], leaving)
         changes = [self._plan_follow(client, iccid, leaving) for client, iccid in followed.items()]
-        decision = self.coordinator.plan_change(found, created, labels, follows, unparked=waiting, followed=changes)
+        decision = self.coordinator.plan_change(
+            found, created, labels, follows, unparked=waiting, follow_changes=changes
+        )
         if decision is None:
             return
         if is_trial:
             # Gives back what was reserved for it.
-            self._executor.run(self.coordinator.on_store_failed(decision))
+            self._executor.run(self.coordinator.on_store_failed(decision, self._loop.time()))
             return
         gone = [*((each.bank, each.client) for each in found), *((each.bank, each.client) for each in waiting)]
         await self._store(decision, change_entry(by, gone, created, labels or {}, followed))
@@ -507,14 +507,17 @@ class ServerRuntime:
     async def store_webhook(self, hook: StoredWebhook, entry: Entry) -> None:
         """Keep a new webhook; returns when that is committed. Raises StoreError."""
         await self._store(StoreWebhook(hook), entry)
+        self.changes.ordered()
 
     async def delete_webhook(self, number: int, entry: Entry) -> None:
         """Forget a webhook; returns when that is committed. Raises StoreError."""
         await self._store(StoreWebhookEnd(number), entry)
+        self.changes.ordered()
 
     def record(self, entry: Entry) -> None:
-        """Store what somebody did that changed nothing."""
+        """Store what somebody did that changed nothing here; maybe the authority has another code or certificate."""
         self.store.record(entry)
+        self.changes.ordered()
 
     def refuse(self, entry: Entry, event: str) -> None:
         """Log, count and store that somebody was refused; not all of it, if he does it again and again."""
@@ -567,12 +570,12 @@ class ServerRuntime:
 
     def _log_event(self, event: LogEvent) -> None:
         self._metrics.events.labels(event.name).inc()
-        if self._feed.on_event(event, time.time()) and self.on_kept is not None:
-            self.on_kept(self._feed.newest)
+        if self._feed.on_event(event, time.time()) and self.audience is not None:
+            self.audience.on_event(self._feed.newest)
         slots = {"bank_slot": event.bank_slot, "client_slot": event.client_slot}
         fields = {name: slot for name, slot in slots.items() if slot is not None} | event.shown_fields()
         # What operators do is said each time.
-        is_ours = event.name in _OF_OPERATORS
+        is_ours = event.name in OF_OPERATORS
         level = self._lines.level(event.name, event.level, None if is_ours else fields)
         _SAY[level](self._log, event.name, **fields)
 
