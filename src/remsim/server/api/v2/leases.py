@@ -21,6 +21,7 @@ from remsim.server.api.v2.lease_views import LeaseViews
 from remsim.server.api.v2.peers import KeyHeader
 from remsim.server.api.v2.reading import (
     DEFAULT_LIMIT,
+    TIMEOUT_SCHEMA,
     CursorText,
     LimitText,
     client_slot,
@@ -53,11 +54,10 @@ WaitText = Annotated[
     models.LeaseGoal | None,
     Query(alias="wait", description="answer when it has come so far; 202: it has not within the timeout"),
 ]
-_TIMEOUT: Final = WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,3}(ms|s)$", "examples": ["30s"]})
-TimeoutText = Annotated[str, _TIMEOUT, Query(alias="timeout", description="how long to wait, 15 minutes at most")]
+TimeoutText = Annotated[str, TIMEOUT_SCHEMA, Query(alias="timeout", description="how long to wait, 15 minutes at most")]
 AnswerText = Annotated[
     str | None,
-    _TIMEOUT,
+    TIMEOUT_SCHEMA,
     Query(
         alias="timeout",
         description="how long the answer may be kept back for a lease that waits; absent: as long as it waits, "

@@ -6,7 +6,6 @@ from typing import Annotated, Final, Literal
 
 from fastapi import Query, Request
 from fastapi.responses import Response
-from pydantic import WithJsonSchema
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.rest import models
@@ -20,6 +19,7 @@ from remsim.server.api.v2.idempotency import TheKept, once
 from remsim.server.api.v2.peers import KeyHeader
 from remsim.server.api.v2.reading import (
     DEFAULT_LIMIT,
+    TIMEOUT_SCHEMA,
     BankText,
     ClientSlotPath,
     CursorText,
@@ -53,7 +53,7 @@ WaitText = Annotated[
 ]
 TimeoutText = Annotated[
     str,
-    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,2}(ms|s)$", "examples": ["30s"]}),
+    TIMEOUT_SCHEMA,
     Query(alias="timeout", description="how long to wait, five minutes at most"),
 ]
 
