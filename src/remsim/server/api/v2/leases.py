@@ -14,7 +14,7 @@ from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import V2, ApiError, bad_request, not_found
 from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheRuntime, sight_of
-from remsim.server.api.v2.answers import gives, page, problems, shown
+from remsim.server.api.v2.answers import gives, look, page, problems, shown
 from remsim.server.api.v2.choosing import check_unambiguous, places_for, read_card
 from remsim.server.api.v2.idempotency import TheKept, once
 from remsim.server.api.v2.lease_views import LeaseViews
@@ -226,7 +226,7 @@ def _known(runtime: ServerRuntime, grant: Grant, text: str) -> LeaseInfo:
         raise bad_request(f"{text!r} is no lease", "give the id of a lease")
     info = runtime.leases.get(int(text))
     if info is None or not LeaseViews(runtime, sight_of(grant)).may_see(info):
-        raise not_found(f"there is no lease {int(text)}, or it ended long ago", f"see {V2}/leases")
+        raise not_found(f"there is no lease {int(text)}, or it ended long ago", look("lease", "leases"))
     return info
 
 
@@ -244,7 +244,7 @@ def _shown(
 ) -> Response:
     info = runtime.leases.get(number)
     if info is None:
-        raise not_found(f"lease {number} ended long ago", f"see {V2}/leases")
+        raise not_found(f"lease {number} ended long ago", look("lease", "leases"))
     if info.state is LeaseState.ENDED and status == 201:
         text = f"no card of {info.pool} was free for {info.wait_s:g} s"
         if info.end != "timed_out":
