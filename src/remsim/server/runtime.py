@@ -279,7 +279,7 @@ class ServerRuntime:
             return
         if is_trial:
             # Gives back what was reserved for it.
-            self._executor.run(self.coordinator.on_store_failed(decision))
+            self._executor.run(self.coordinator.on_store_failed(decision, self._loop.time()))
             return
         leaving: list[Mapping | ParkedMapping] = [*found, *waiting]
         gone = [f"-{_pair(each.bank, each.client)}" for each in leaving]
