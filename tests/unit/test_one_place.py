@@ -35,7 +35,6 @@ HOME = {
 }
 #: Functions of our own that happen to have such a name, the engine's default, and the bucket of a link.
 OTHERS = {
-    ("remsim.doctor.bank", "gather"),
     ("remsim.wire.link.engine", "KeepAliveTimes"),
     ("remsim.net.allowance", "TokenBucket"),
 }

@@ -24,6 +24,7 @@ OF_THE_WHOLE = {
     "test_imports",
     "test_one_place",
     "test_sources",
+    "test_import_shares",
     "test_leftovers",
     "test_requirements",
     "test_check_coverage",

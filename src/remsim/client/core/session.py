@@ -48,9 +48,10 @@ from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, ResultC
 #: modem gets the configured ATR, as the classic client would show it from the start.
 ATR_WAIT_S: Final = 3.0
 
-#: The classic bankd sends the ATR at once, some 40 ms later at most. One that has not done so by then may wait for a
-#: sign of life of the modem, and is told how its lines are.
-LINES_WAIT_S: Final = 0.1
+#: The classic bankd sends the ATR some 40 ms later at most. One that has not done so by then may wait for a sign of life
+#: of the modem, and is told how its lines are: not earlier, as the classic client says nothing by itself and a bankd
+#: without a card may not expect it, and not later, as the ATR should come before the default is shown.
+LINES_WAIT_S: Final = 2.0
 
 #: ISO/IEC 7816-4, 5.6: wrong length. The answer to what cannot be a command TPDU.
 SW_WRONG_LENGTH: Final = b"\x67\x00"

@@ -115,6 +115,11 @@ def _slot(text: str) -> BankSlot:
     return BankSlot.parse(text)
 
 
+def shown_pool(pool: str) -> str:
+    """A choice that is stored as a text, for people: the number of a card is shortened."""
+    return str(CardChoice.parse(pool))
+
+
 #: What to do where several cards have one number.
 AMBIGUITY_HINT: Final = "name one of them by its slot; two cards with one number are a mistake, or a copy"
 
