@@ -96,6 +96,8 @@ async def interact(page: Page, times: int) -> list[float]:
         await tiles.nth(turn * 7 % 200).click()
         await page.locator("#picked-clear").click()
         await page.locator("#search").press_sequentially("b3:1", delay=30)
+        # As somebody who has typed looks at what was found.
+        await page.locator("#found", has_text=" of ").wait_for()
         await page.keyboard.press("Escape")
         await page.locator('[data-filter-state="empty"]').click()
         await page.locator('[data-filter-state=""]').click()

@@ -53,6 +53,8 @@ A frame that is no RSPRO PDU is reported and skipped. Constructed elements neste
 refused.
 """
 
+#: X.690, 8.1.2.4: numbers from here on stand in a byte of their own.
+_HIGH_TAG: Final = 31
 _CCM_MEANING: Final = {
     ccm.CcmType.PING: "answered with PONG at once, whatever follows the type byte",
     ccm.CcmType.PONG: "ignored if nobody waits for it",
@@ -101,11 +103,16 @@ def _messages_section() -> str:
     ]
     rows = []
     for number, struct in ALTERNATIVES.items():
-        cells = (number, f"`{0xA0 | number:02x}`", struct.name, _direction(struct), _partner(struct))
+        cells = (number, f"`{_alternative(number)}`", struct.name, _direction(struct), _partner(struct))
         rows.append("| " + " | ".join(str(cell) for cell in cells) + " |")
     lines.append(_table("| number | identifier | message | from and to | answered by |", rows))
     lines += [_fields(struct) for struct in ALTERNATIVES.values()]
     return "\n".join(lines)
+
+
+def _alternative(number: int) -> str:
+    """The identifier of an alternative, in hexadecimal (X.690, 8.1.2)."""
+    return f"{0xA0 | number:02x}" if number < _HIGH_TAG else f"bf{number:02x}"
 
 
 def _partner(struct: Struct) -> str:
@@ -134,7 +141,8 @@ def _fields(struct: Struct) -> str:
         title += text + ("" if text.endswith(".") else ".") + "\n\n"
     if not struct.fields:
         return title + "No fields.\n"
-    rows = [_field(field) for field in struct.fields]
+    attr, ability = abilities.ABILITY_OF_ELEMENTS.get(struct.cls, ("", ""))
+    rows = [_field(field, ability if field.attr == attr else "") for field in struct.fields]
     return (
         title
         + _table("| field | identifier | type | |", rows)
@@ -142,9 +150,9 @@ def _fields(struct: Struct) -> str:
     )
 
 
-def _field(field: Field) -> str:
+def _field(field: Field, ability: str) -> str:
     identifier = "`80` or `81`" if isinstance(field.kind, IpAddress) else f"`{field.identifier:02x}`"
-    remark = "optional" if field.is_optional else ""
+    remark = ("optional" if field.is_optional else "") + (f", `{ability}`" if ability else "")
     return f"| {field.name} | {identifier} | {_kind(field.kind)} | {remark} |"
 
 
@@ -212,17 +220,25 @@ def _abilities_section() -> str:
             "A program whose `software` begins with `remsim-` may name abilities in the build metadata of its "
             "`swVersion` (semantic versioning, item 10): `0.3.0+x7f` is version 0.3.0, and the bits of 7f are its "
             "abilities. A connect request names all abilities of its sender, the response those that both have, and "
-            "only if the request named any. What needs an ability is sent after that, in messages of its own: "
-            "messages and elements that classic programs know are the same for all peers. A peer that named none is "
-            "classic, for as long as the link lasts."
+            "only if the request named any. What needs an ability is sent after that, in messages of its own and in "
+            "elements behind those that classic programs know; the rest is the same for all peers. A peer that named "
+            "none is classic, for as long as the link lasts."
         ),
         "",
     ]
     rows = []
-    for bit, name in enumerate(abilities.ABILITIES):
+    for bit, name in enumerate(abilities.REGISTRY):
         uses = [ALTERNATIVES[NUMBER_OF[kind]].name for kind, needed in abilities.ABILITY_OF.items() if needed == name]
+        uses += [
+            _element(kind, attr) for kind, (attr, needed) in abilities.ABILITY_OF_ELEMENTS.items() if needed == name
+        ]
         rows.append(f"| {bit} | `{name}` | {abilities.MEANINGS[name]} | {', '.join(uses)} |")
     return "\n".join([*lines, _table("| bit | ability | meaning | message |", rows)])
+
+
+def _element(kind: type, attr: str) -> str:
+    struct = ALTERNATIVES[NUMBER_OF[kind]]
+    return next(f"{field.name} in {struct.name}" for field in struct.fields if field.attr == attr)
 
 
 def _classic_section() -> str:

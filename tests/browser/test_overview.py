@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The overview: what comes and goes while one looks, filters, labels for many slots, and what others may write."""
 
+from itertools import pairwise
+
 import pytest
 from playwright.async_api import expect
 
@@ -69,6 +71,35 @@ async def test_filter_search_and_labels_for_all_that_is_shown(site: Site) -> Non
         await expect(page.locator("#found")).to_have_text("6 of 12 slots")
         await page.get_by_role("button", name="Table").click()
         await picture(page, "overview-table")
+
+
+async def test_filter_shows_a_screenful_at_once_and_the_rest_in_further_pictures(site: Site) -> None:
+    count = """async () => {
+      const shown = () => document.querySelectorAll('.tile:not([hidden])').length;
+      const counts = [shown()];
+      const bank = document.getElementById('filter-bank');
+      bank.value = '';
+      bank.dispatchEvent(new Event('change'));
+      for (let still = 0; still < 10; still += counts.at(-1) === counts.at(-2)) {
+        await new Promise(requestAnimationFrame);
+        counts.push(shown());
+      }
+      return counts;
+    }"""
+    async with peers.bank(site.service, 1, 400), peers.bank(site.service, 2, 4), peers.client(site.service, 7):
+        await peers.map_slots(site.service, "C7:0", "B2:1")
+        page = await site.overview()
+        await page.locator("#filter-bank").select_option("2")
+        await expect(page.locator(".tile:visible")).to_have_count(4)
+        counts: list[int] = await page.evaluate(count)
+        assert (counts[0], counts[-1]) == (4, 404)
+        most = max(after - before for before, after in pairwise(counts))
+        assert most < 200, f"{most} slots in one picture"
+        # Who orders something for all that is shown need not wait for the pictures.
+        await page.locator("#search").fill("b1:")
+        await expect(page.locator("#found")).to_have_text("400 of 404 slots")
+        await page.evaluate("document.getElementById('bulk').click()")
+        await expect(page.locator("#labeller-text")).to_have_text("400 slots are shown by the filter.")
 
 
 async def test_bulk_labels_are_taken_back(site: Site) -> None:

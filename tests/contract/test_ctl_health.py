@@ -86,6 +86,7 @@ async def test_a_client_slot_is_shown_with_all_that_is_known(
     assert shown["lines"].startswith("VCC on, CLK on, RST inactive, speed 96 for N s")
     assert shown["cuts"] == "5, 5 resumed; longest hold 1.5 s"
     assert shown["round trip"].startswith("p50 42.0 ms, p99 95.0 ms")
+    assert shown["network"] == "p50 20.5 ms, p99 60.0 ms, of the last 200 commands"
     assert await ctl(service, "--json health C7:0") == 0
     assert json.loads(capsys.readouterr().out)["round_trip"]["p99_us"] == 95_000
 

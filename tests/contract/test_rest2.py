@@ -389,6 +389,12 @@ class TestLimitedTokens:
         everything = " ".join([(await rest.get(f"{V2}/{path}")).text for path in ("banks", "clients", "mappings")])
         assert "B2" not in everything
         assert "C8" not in everything
+        # Neither that one of them has ended.
+        for client in ("C8:1", "C7:0"):
+            assert (await lab.admin.delete(f"{V2}/mappings/{client}")).status_code == 204
+        for caller, ended in ((lab.admin, 2), (rest, 1)):
+            slots = (await caller.get(f"{V2}/banks/1/slots")).json()["items"]
+            assert len([slot for slot in slots if "unmapped_since" in slot]) == ended
 
     async def test_changes_nothing_of_others(self, lab: Lab) -> None:
         for client, card in (("C8:0", "B1:1"), ("C7:1", "B2:1")):

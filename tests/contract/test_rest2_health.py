@@ -22,6 +22,7 @@ from remsim.wire.messages.health import (
     Latency,
     ModemLines,
     ModemSpeed,
+    NetworkTime,
     Quantiles,
     RecentErrors,
     SessionPhase,
@@ -61,6 +62,7 @@ MODEM = ClientHealthInd(
     speed=ModemSpeed(9, 6),
     round_trip=Quantiles(256, 42_000, 95_000),
     latency=Latency(commands=700, hits=10, waited_ms=30_000),
+    network=NetworkTime(Quantiles(200, 20_500, 60_000), is_of_pings=False),
 )
 
 
@@ -136,6 +138,11 @@ async def test_one_client_slot_is_shown_with_everything(lab: Lab) -> None:
     assert (slot.lines.reset, slot.lines.vcc, slot.lines.clk) == (False, True, True)
     assert (slot.lines.f_index, slot.lines.d_index) == (9, 6)
     assert slot.round_trip == models.DurationsModel(samples=256, p50_us=42_000, p99_us=95_000)
+    assert slot.network == models.NetworkModel(by="commands", samples=200, p50_us=20_500, p99_us=60_000)
+    (course,) = [
+        one for one in (await lab.admin.get(f"{V2}/latency/C7:0")).json()["courses"] if one["measures"] == "round_trip"
+    ]
+    assert [(point["network_p50_us"], point["network_by"]) for point in course["points"]] == [(20_500, "commands")]
     assert slot.health is not None
     assert (slot.health.kind, slot.health.trouble, slot.health.verdict) == ("ok", False, "")
     assert slot.health.figures is not None
@@ -162,7 +169,7 @@ async def test_nothing_is_claimed_of_peers_that_are_gone(lab: Lab) -> None:
     assert {"session", "reader_name", "atr", "figures"}.isdisjoint({*slot, *slot["health"]})
     modem = (await lab.admin.get(f"{V2}/clients/7/slots/0")).json()
     assert modem["health"]["verdict"].startswith("client C7:0 is not connected since ")
-    assert {"session", "emulator", "board", "lines", "round_trip"}.isdisjoint(modem)
+    assert {"session", "emulator", "board", "lines", "round_trip", "network"}.isdisjoint(modem)
     assert (await lab.admin.get(f"{V2}/sessions")).json()["items"] == []
 
 

@@ -2,7 +2,7 @@
 """What a ``CutWorld`` is made of: how links fail, one TCP connection, a card that counts, and a modem with a script."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
@@ -10,6 +10,7 @@ from functools import lru_cache
 import pytest
 
 from remsim.bankd.core.actions import CardFault
+from remsim.wire.ipa import HEADER_SIZE
 from remsim.wire.link import engine
 from remsim.wire.link.actions import LinkId
 from remsim.wire.link.engine import LinkEngine
@@ -47,6 +48,15 @@ class CutPipe:
     is_silent: bool = False
     #: Nothing is delivered before this time.
     blocked_until: float = 0.0
+
+
+def frame_sizes(data: bytes) -> Iterator[int]:
+    """The sizes of the whole frames in ``data``."""
+    at = 0
+    while at < len(data):
+        size = HEADER_SIZE + int.from_bytes(data[at : at + 2])
+        yield size
+        at += size
 
 
 class CountingCard:

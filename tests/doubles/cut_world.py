@@ -62,7 +62,7 @@ from remsim.wire.link.events import Received
 from remsim.wire.link.keep_alive import KeepAliveTimes
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, IpPort, ResultCode, SlotPhysStatus
-from tests.doubles.cut_parts import CountingCard, CutPipe, LinkFailure, ScriptedModem
+from tests.doubles.cut_parts import CountingCard, CutPipe, LinkFailure, ScriptedModem, frame_sizes
 
 CLIENT_SLOT, BANK_SLOT = ClientSlot(7, 0), BankSlot(1, 0)
 ATR = bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
@@ -96,8 +96,9 @@ class CutWorld:
         #: The link fails as soon as the byte before that place was delivered, rather than when the next one would be.
         self.is_behind = is_behind
         self.delivered = 0
-        #: Sizes of what was delivered, in order.
+        #: Sizes of what was delivered, in order, and of the frames therein.
         self.chunks: list[int] = []
+        self.frames: list[int] = []
         self.refused_until = 0.0
         self.refusals = 0
         self.further_cuts = 4
@@ -250,10 +251,15 @@ class CutWorld:
             return
         self.delivered += len(data)
         self.chunks.append(len(data))
-        self._hand_over(pipe, data, is_to_bank=is_to_bank)
+        self.frames += frame_sizes(data)
+        self._receive(pipe, data, is_to_bank=is_to_bank)
         if self.is_behind and self.delivered == self.cut_at:
             self.cut_at = None
             self._fail(pipe)
+
+    def _receive(self, pipe: CutPipe, data: bytes, *, is_to_bank: bool) -> None:
+        """Data arrive, not cut."""
+        self._hand_over(pipe, data, is_to_bank=is_to_bank)
 
     def _hand_over(self, pipe: CutPipe, data: bytes, *, is_to_bank: bool) -> None:
         if not is_to_bank:

@@ -118,7 +118,8 @@ def _identifiers(node: Node) -> dict[int, Node]:
 def _sequence(node: Node, raw: bytes, where: str, found: list[str]) -> None:
     for member in node["members"]:
         if member is None:
-            continue
+            # What stands behind "..." are elements of ours.
+            break
         begins = _identifiers(member)
         if raw and raw[0] in begins:
             identifier, value, raw = _element(raw)

@@ -10,7 +10,7 @@ class StrictConnection(LinkEngine):
 
     _partial = b""
 
-    def receive_data(self, data: bytes, now: float) -> None:
+    def receive_data(self, data: bytes, now: float, at: float = 0.0) -> None:
         """As the engine's, behind the strict decoder."""
         raw = self._partial + data
         end = 0
@@ -19,4 +19,4 @@ class StrictConnection(LinkEngine):
         for _ in strict_asn1.frames(raw[:end]):
             pass
         self._partial = raw[end:]
-        super().receive_data(data, now)
+        super().receive_data(data, now, at)

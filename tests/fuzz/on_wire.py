@@ -7,6 +7,7 @@ from typing import Final
 
 from remsim.wire import ipa
 from remsim.wire.errors import DecodeError, FrameError
+from remsim.wire.link.abilities import TIMES
 from remsim.wire.link.engine import ABILITIES, LinkEngine
 from remsim.wire.link.events import Event, LinkFailed, Received
 from remsim.wire.messages import ber, rspro
@@ -199,7 +200,9 @@ class _Bankd:
     def _report(self, event: Event) -> str:
         if isinstance(event, Received) and isinstance(event.message, TpduModemToCard):
             command, tag = event.message, event.tag
-            answer = TpduCardToModem(BANK, CLIENT, NO_FLAGS, _ANSWER)
+            # No time passes here; with a session, it is told all the same.
+            us = 0 if TIMES in self.connection.common_abilities else None
+            answer = TpduCardToModem(BANK, CLIENT, NO_FLAGS, _ANSWER, us)
             self.connection.send(answer, now=_NOW, reply_to=tag)
             # The fast codec knows its flags by heart and does not repeat them.
             event = Received(replace(command, flags=NO_FLAGS), tag)

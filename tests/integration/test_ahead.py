@@ -93,6 +93,11 @@ async def test_modem_far_away_is_answered_ahead(tmp_path: Path) -> None:
     assert suite.metric("ahead_hits_total") == ahead.hits
     assert suite.metric("ahead_saved_milliseconds_total") == round(here.ahead.saved_s * 1000)
     assert suite.metric("round_trips_total") == here.round_trips
+    # What was answered ahead is no measure of the network, whose way there and back takes 40 ms.
+    assert suite.metric("network_seconds_count") == here.round_trips
+    network_s = suite.metric("network_seconds_sum")
+    assert network_s is not None
+    assert 0.04 * here.round_trips <= network_s < here.waited_s
     (learnt,) = stored(tmp_path)
     assert learnt.stat().st_size < 1 << 20
 
@@ -102,6 +107,7 @@ async def test_without_the_setting_nothing_is_answered_ahead(tmp_path: Path) -> 
     suite, ahead = await start.play()
     assert not start.player.outcome.differences
     assert (ahead.hits, ahead.round_trips) == (0, 151)
+    assert suite.metric("network_seconds_count") == 151
     assert suite.bankd.coordinator.counts.ahead_guesses == 0
     assert not stored(tmp_path)
 

@@ -85,6 +85,9 @@ async def test_all_that_is_known_of_a_modem_and_its_card_is_told(tmp_path: Path,
     assert (shown.emulator, shown.health.kind if shown.health else "") == ("program", "ok")
     assert shown.round_trip is not None
     assert shown.round_trip.samples >= 1
+    assert shown.network is not None
+    assert (shown.network.by, shown.network.samples) == ("commands", shown.round_trip.samples)
+    assert shown.network.p99_us <= shown.round_trip.p99_us
     said = log.getvalue()
     assert "slot_health" not in said
     assert not [number for number in (derived.imsi, derived.iccid_digits) if number in said]

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Client and bankd over a link that is cut before and after every message and at every byte, in ten different manners.
+"""Client and bankd over a link that is cut before, in and after every message, in eleven different manners.
 
 A cut that heals within the hold time is invisible: the modem gets the answers of the uncut run, the card executes each
 command once, and no reset is shown. What a reset of the modem makes void is executed once at most. A cut that does not
 heal is a card that goes and comes back. Nothing waits for ever.
+
+A part of a message has no effect until the rest comes: ``test_part_of_a_message_does_nothing`` sees to that at every
+byte. So wherever a message is cut, the same follows, and each manner cuts it at a few bytes; ``make fuzz`` at all.
 """
 
 from collections import Counter
@@ -11,8 +14,9 @@ from collections.abc import Callable
 from itertools import accumulate
 
 import pytest
+from hypothesis import settings
 
-from tests.doubles.cut_parts import LinkFailure, code_each_message_once
+from tests.doubles.cut_parts import CutPipe, LinkFailure, code_each_message_once, frame_sizes
 from tests.doubles.cut_world import CutWorld
 
 #: Of the boot of a phone: files, a PIN, authentication, a proactive command. None is a reset.
@@ -58,13 +62,26 @@ def uncut(script: list[bytes | None]) -> CutWorld:
     return world
 
 
-def places(world: CutWorld) -> list[tuple[int, bool]]:
-    """Where a link may fail: when any byte of the uncut run would arrive, and right behind each message.
+def places(world: CutWorld, failure: LinkFailure) -> list[tuple[int, bool]]:
+    """Where a link may fail: in front of a byte of the uncut run, and right behind each message.
 
     The latter is earlier in time: the card works on the message meanwhile.
     """
     ends = accumulate(world.chunks)
-    return [*((place, False) for place in range(sum(world.chunks) + 1)), *((end, True) for end in ends)]
+    starts = accumulate(world.frames, initial=0)
+    found = [start + at for start, size in zip(starts, world.frames, strict=False) for at in inside(size, failure)]
+    return [*((place, False) for place in [*found, world.delivered]), *((end, True) for end in ends)]
+
+
+def inside(size: int, failure: LinkFailure) -> set[int]:
+    """Where in a message of so many bytes: before it, behind its first byte and before its last, and between.
+
+    The last is another byte for each manner. With ``make fuzz``: everywhere.
+    """
+    if settings.get_current_profile_name() == "long":
+        return set(range(size))
+    manners = list(LinkFailure)
+    return {0, 1, 2 + (size - 3) * manners.index(failure) // len(manners), size - 1}
 
 
 def commands(script: list[bytes | None]) -> Counter[bytes]:
@@ -104,6 +121,33 @@ def check_visible(world: CutWorld, script: list[bytes | None]) -> None:
     assert len(world.modem.answers) == commands(script).total()
 
 
+class PiecemealWorld(CutWorld):
+    """Every byte arrives alone."""
+
+    def _receive(self, pipe: CutPipe, data: bytes, *, is_to_bank: bool) -> None:
+        for size in frame_sizes(data):
+            *parts, last = (bytes((byte,)) for byte in data[:size])
+            data = data[size:]
+            before = self._seen()
+            for part in parts:
+                self._hand_over(pipe, part, is_to_bank=is_to_bank)
+                assert self._seen() == before
+            self._hand_over(pipe, last, is_to_bank=is_to_bank)
+
+    def _seen(self) -> tuple[object, ...]:
+        """All that anybody would notice."""
+        waiting = [(list(pipe.to_bank), list(pipe.to_client), pipe.client_is_up) for pipe in self.pipes]
+        return waiting, len(self.log), len(self.card.executed), sorted(self._deadlines()), self.modem.awaited
+
+
+@pytest.mark.parametrize("script", [PHONE, IOT], ids=["phone", "iot"])
+def test_part_of_a_message_does_nothing(script: list[bytes | None]) -> None:
+    like, world = uncut(script), PiecemealWorld(script)
+    world.run()
+    check_invisible(world, like)
+    assert (world.states, world.frames, world.log) == (like.states, like.frames, like.log)
+
+
 @pytest.mark.parametrize("failure", LinkFailure, ids=lambda failure: failure.name.lower())
 @pytest.mark.parametrize("script", [PHONE, IOT], ids=["phone", "iot"])
 def test_cut_anywhere(
@@ -111,7 +155,7 @@ def test_cut_anywhere(
 ) -> None:
     like = uncut(script)
     states: set[tuple[object, ...]] = set()
-    found = places(like)
+    found = places(like, failure)
     for place, is_behind in found:
         world = CutWorld(script, failure=failure, cut_at=place, is_behind=is_behind)
         is_good = False

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from remsim.wire.link.abilities import ABILITY_OF
+from remsim.wire.link.abilities import ABILITY_OF, ABILITY_OF_ELEMENTS
 from remsim.wire.messages.codec import decode_pdu, encode_pdu
-from remsim.wire.messages.rspro import ConnectBankReq, ConnectBankRes, ConnectClientReq, ConnectClientRes
+from remsim.wire.messages.rspro import ConnectBankReq, ConnectBankRes, ConnectClientReq, ConnectClientRes, Message
 from remsim.wire.messages.schema import ALTERNATIVES, NUMBER_OF
 from tests.doubles import asn1, notation
 from tests.reference import ROOT
@@ -32,6 +32,13 @@ def test_every_message_that_needs_an_ability_has_a_vector() -> None:
     alternatives = {name for entry in ENTRIES for name in entry["pdu"]["msg"]}
     assert {ALTERNATIVES[NUMBER_OF[kind]].name for kind in ABILITY_OF} <= alternatives
     assert {entry["ability"] for entry in ENTRIES} >= set(ABILITY_OF.values())
+
+
+@pytest.mark.parametrize("kind", ABILITY_OF_ELEMENTS)
+def test_every_element_that_needs_an_ability_has_a_vector(kind: type[Message]) -> None:
+    attr, ability = ABILITY_OF_ELEMENTS[kind]
+    found = [decode_pdu(bytes.fromhex(entry["der"])).msg for entry in ENTRIES if entry["ability"] == ability]
+    assert any(isinstance(message, kind) and getattr(message, attr) is not None for message in found)
 
 
 def test_abilities_of_the_identities_are_those_that_their_versions_name() -> None:

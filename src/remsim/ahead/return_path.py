@@ -194,7 +194,7 @@ def _says_file_only(tpdu: bytes) -> bool:
 
 def quiet(tpdu: bytes) -> bytes:
     """The form of a command that restores: a SELECT that returns no data. Class A0 has none."""
-    if tpdu[1] != INS_SELECT or tpdu[0] == GSM_CLA:
+    if tpdu[1] != INS_SELECT or tpdu[0] == GSM_CLA or tpdu[3] == NO_DATA:
         return tpdu
     return bytes((*tpdu[:3], NO_DATA, *tpdu[4:]))
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which commands may be run before the modem sends them: one table, looked through from its beginning.
 
-The first row that is about a command decides. A command is guessed only if nothing but the selection changes by it,
-in a class where that is so defined, and if the selection that it leaves can be restored. Sources: ETSI TS 102 221,
-clauses 7.3.1.1 and 11.1; 3GPP TS 51.011, clauses 8 and 9.2; 3GPP TS 31.102, clause 7.1.
+The first row that is about a command decides. The table is asked for each command that is expected, so the rows are
+found by instruction: seven rows may be about most commands. A command is guessed only if nothing but the selection
+changes by it, in a class where that is so defined, and if the selection that it leaves can be restored. Sources:
+ETSI TS 102 221, clauses 7.3.1.1 and 11.1; 3GPP TS 51.011, clauses 8 and 9.2; 3GPP TS 31.102, clause 7.1.
 """
 
 from collections.abc import Callable
@@ -58,11 +59,16 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class GuessRule:
-    """One row of the table: ``applies`` is asked with a command of legal length and what is known of the card."""
+    """One row of the table. It is about a command if both ``instructions`` and ``applies`` say so.
+
+    ``applies`` is asked with a command of legal length, of one of the instructions, and what is known of the card.
+    """
 
     name: str
     verdict: Verdict
     why: str
+    #: None: all.
+    instructions: frozenset[int] | None
     applies: Callable[[bytes, CardView], bool]
 
 
@@ -83,7 +89,7 @@ def _is_in_family(tpdu: bytes, view: CardView) -> bool:
 def _fetches(tpdu: bytes, view: CardView) -> bool:
     """A GET RESPONSE on the channel whose response waits."""
     found = view.fetching
-    is_get = len(tpdu) == HEADER_LENGTH and tpdu[1] == INS_GET_RESPONSE and tpdu[2] == tpdu[3] == 0
+    is_get = len(tpdu) == HEADER_LENGTH and tpdu[2] == tpdu[3] == 0
     return is_get and found is not None and found.channel == class_byte(tpdu[0]).channel and found.waiting > 0
 
 
@@ -121,24 +127,35 @@ def _selects_current_application(tpdu: bytes, view: CardView) -> bool:
 
 
 def _selects_by_fid(tpdu: bytes, view: CardView) -> bool:
-    if tpdu[1] != INS_SELECT or tpdu[2] != BY_FID or len(_data(tpdu)) != 2:
+    if tpdu[2] != BY_FID or len(_data(tpdu)) != 2:
         return False
     return tpdu[3] == 0 if _is_gsm(tpdu) else tpdu[3] in _SELECT_P2
 
 
 def _selects_by_path(tpdu: bytes, view: CardView) -> bool:
-    if tpdu[1] != INS_SELECT or _is_gsm(tpdu) or tpdu[2] not in (PATH_FROM_MF, PATH_FROM_DF):
+    if _is_gsm(tpdu) or tpdu[2] not in (PATH_FROM_MF, PATH_FROM_DF):
         return False
     return tpdu[3] in _SELECT_P2 and len(_data(tpdu)) >= 2 and len(_data(tpdu)) % 2 == 0
 
 
-def _reads_binary(tpdu: bytes) -> bool:
-    return tpdu[1] == INS_READ_BINARY and len(tpdu) == HEADER_LENGTH
+def _reads_binary(tpdu: bytes, view: CardView) -> bool:
+    return len(tpdu) == HEADER_LENGTH and short_identifier(tpdu) is None
 
 
-def _reads_record(tpdu: bytes) -> bool:
-    is_absolute = tpdu[3] & MODE_MASK == ABSOLUTE and tpdu[2] > 0
-    return tpdu[1] == INS_READ_RECORD and len(tpdu) == HEADER_LENGTH and is_absolute
+def _reads_binary_by_sfi(tpdu: bytes, view: CardView) -> bool:
+    return len(tpdu) == HEADER_LENGTH and _has_sfi(tpdu)
+
+
+def _is_absolute(tpdu: bytes) -> bool:
+    return len(tpdu) == HEADER_LENGTH and tpdu[3] & MODE_MASK == ABSOLUTE and tpdu[2] > 0
+
+
+def _reads_record(tpdu: bytes, view: CardView) -> bool:
+    return _is_absolute(tpdu) and short_identifier(tpdu) is None
+
+
+def _reads_record_by_sfi(tpdu: bytes, view: CardView) -> bool:
+    return _is_absolute(tpdu) and _has_sfi(tpdu)
 
 
 def _has_sfi(tpdu: bytes) -> bool:
@@ -146,76 +163,86 @@ def _has_sfi(tpdu: bytes) -> bool:
 
 
 def _searches(tpdu: bytes, view: CardView) -> bool:
-    if tpdu[1] != INS_SEARCH or not _data(tpdu):
+    if not _data(tpdu):
         return False
     return tpdu[3] in _SEEK_TYPES if _is_gsm(tpdu) else tpdu[3] & MODE_MASK in SEARCH_MODES
 
 
-def _asks_for_tries(ins: int) -> Callable[[bytes, CardView], bool]:
-    return lambda tpdu, view: (
-        tpdu[1] == ins and len(tpdu) == HEADER_LENGTH and tpdu[2] == 0 == tpdu[4] and not _is_gsm(tpdu)
-    )
+def _asks_for_tries(tpdu: bytes, view: CardView) -> bool:
+    return len(tpdu) == HEADER_LENGTH and tpdu[2] == 0 == tpdu[4] and not _is_gsm(tpdu)
 
 
-def _has_ins(*instructions: int) -> Callable[[bytes, CardView], bool]:
-    return lambda tpdu, view: tpdu[1] in instructions
+def _always(tpdu: bytes, view: CardView) -> bool:
+    return True
 
 
 _G, _N = Verdict.GUESS, Verdict.NEVER
 
+_GET, _SEL, _BINARY, _RECORD = (
+    frozenset({ins}) for ins in (INS_GET_RESPONSE, INS_SELECT, INS_READ_BINARY, INS_READ_RECORD)
+)
+
 #: The table. The last row is about every command that no other is about.
 TABLE: Final = (
-    GuessRule("status", _N, "it triggers applets of the toolkit", _has_ins(_STATUS)),
-    GuessRule("toolkit", _N, "it drives the toolkit", lambda tpdu, view: tpdu[1] in _TOOLKIT),
-    GuessRule("authenticate", _N, "it moves the sequence number", _has_ins(_AUTHENTICATE, 0x89)),
-    GuessRule("write", _N, "it changes files", lambda tpdu, view: tpdu[1] in _WRITING),
-    GuessRule("manage-channel", _N, "it opens or closes a channel", _has_ins(INS_MANAGE_CHANNEL)),
-    GuessRule("pin", _N, "it uses up tries", lambda tpdu, view: tpdu[1] in _PIN and len(tpdu) > HEADER_LENGTH),
-    GuessRule("class", _N, "the command has no plain meaning in this class", lambda tpdu, view: not _is_plain(tpdu)),
+    GuessRule("status", _N, "it triggers applets of the toolkit", frozenset({_STATUS}), _always),
+    GuessRule("toolkit", _N, "it drives the toolkit", _TOOLKIT, _always),
+    GuessRule("authenticate", _N, "it moves the sequence number", frozenset({_AUTHENTICATE, 0x89}), _always),
+    GuessRule("write", _N, "it changes files", _WRITING, _always),
+    GuessRule("manage-channel", _N, "it opens or closes a channel", frozenset({INS_MANAGE_CHANNEL}), _always),
+    GuessRule("pin", _N, "it uses up tries", _PIN, lambda tpdu, view: len(tpdu) > HEADER_LENGTH),
     GuessRule(
-        "other-family", _N, "the modem did not use these classes", lambda tpdu, view: not _is_in_family(tpdu, view)
+        "class", _N, "the command has no plain meaning in this class", None, lambda tpdu, view: not _is_plain(tpdu)
     ),
-    GuessRule("unsettled", _N, "cards differ in what the last command left", lambda tpdu, view: view.is_unsettled),
-    GuessRule("fetch", _G, "its source may be repeated", _fetches_again),
-    GuessRule("fetch-once", _G, "the bytes are kept for the modem", _fetches_once),
-    GuessRule("no-fetch", _N, "no such response waits", _has_ins(INS_GET_RESPONSE)),
-    GuessRule("awaited", _N, "a response waits that cannot be had twice", _awaits_once),
-    GuessRule("lost", _N, "what is selected, or the way back to it, is not known", _is_lost),
+    GuessRule(
+        "other-family",
+        _N,
+        "the modem did not use these classes",
+        None,
+        lambda tpdu, view: not _is_in_family(tpdu, view),
+    ),
+    GuessRule(
+        "unsettled", _N, "cards differ in what the last command left", None, lambda tpdu, view: view.is_unsettled
+    ),
+    GuessRule("fetch", _G, "its source may be repeated", _GET, _fetches_again),
+    GuessRule("fetch-once", _G, "the bytes are kept for the modem", _GET, _fetches_once),
+    GuessRule("no-fetch", _N, "no such response waits", _GET, _always),
+    GuessRule("awaited", _N, "a response waits that cannot be had twice", None, _awaits_once),
+    GuessRule("lost", _N, "what is selected, or the way back to it, is not known", None, _is_lost),
     GuessRule(
         "local-pin",
         _N,
         "a PIN of the application was verified, and cards may forget that outside of its directory",
+        None,
         lambda tpdu, view: view.has_local_pin and effect(tpdu) is not Effect.KEEPS,
     ),
-    GuessRule("select-adf", _G, "only the selection changes", _selects_current_application),
-    GuessRule("select-fid", _G, "only the selection changes", _selects_by_fid),
-    GuessRule("select-path", _G, "only the selection changes", _selects_by_path),
-    GuessRule("select-other", _N, "it may reset an application, or has no meaning here", _has_ins(INS_SELECT)),
-    GuessRule("read-binary-sfi", _G, "it selects its file", lambda tpdu, view: _reads_binary(tpdu) and _has_sfi(tpdu)),
+    GuessRule("select-adf", _G, "only the selection changes", _SEL, _selects_current_application),
+    GuessRule("select-fid", _G, "only the selection changes", _SEL, _selects_by_fid),
+    GuessRule("select-path", _G, "only the selection changes", _SEL, _selects_by_path),
+    GuessRule("select-other", _N, "it may reset an application, or has no meaning here", _SEL, _always),
+    GuessRule("read-binary-sfi", _G, "it selects its file", _BINARY, _reads_binary_by_sfi),
+    GuessRule("read-binary", _G, "nothing changes", _BINARY, _reads_binary),
+    GuessRule("read-record-sfi", _G, "it selects its file", _RECORD, _reads_record_by_sfi),
+    GuessRule("read-record", _G, "nothing changes", _RECORD, _reads_record),
+    GuessRule("read-other", _N, "it moves the record pointer, or depends on it", _BINARY | _RECORD, _always),
     GuessRule(
-        "read-binary",
+        "search",
         _G,
-        "nothing changes",
-        lambda tpdu, view: _reads_binary(tpdu) and short_identifier(tpdu) is None,
+        "it moves the record pointer, which a repeated SEARCH restores",
+        frozenset({INS_SEARCH}),
+        _searches,
     ),
-    GuessRule("read-record-sfi", _G, "it selects its file", lambda tpdu, view: _reads_record(tpdu) and _has_sfi(tpdu)),
-    GuessRule(
-        "read-record",
-        _G,
-        "nothing changes",
-        lambda tpdu, view: _reads_record(tpdu) and short_identifier(tpdu) is None,
-    ),
-    GuessRule(
-        "read-other", _N, "it moves the record pointer, or depends on it", _has_ins(INS_READ_BINARY, INS_READ_RECORD)
-    ),
-    GuessRule("search", _G, "it moves the record pointer, which a repeated SEARCH restores", _searches),
-    GuessRule("verify-query", _G, "it only asks for the tries left", _asks_for_tries(_VERIFY)),
-    GuessRule("unblock-query", _G, "it only asks for the tries left", _asks_for_tries(_UNBLOCK)),
-    GuessRule("unknown", _N, "nobody knows what it does", lambda tpdu, view: True),
+    GuessRule("verify-query", _G, "it only asks for the tries left", frozenset({_VERIFY}), _asks_for_tries),
+    GuessRule("unblock-query", _G, "it only asks for the tries left", frozenset({_UNBLOCK}), _asks_for_tries),
+    GuessRule("unknown", _N, "nobody knows what it does", None, _always),
+)
+
+#: The rows that may be about each instruction, in the order of the table.
+_ROWS: Final = tuple(
+    tuple(row for row in TABLE if row.instructions is None or ins in row.instructions) for ins in range(256)
 )
 
 #: What has no legal length is no command.
-MALFORMED: Final = GuessRule("malformed", _N, "it is no command", lambda tpdu, view: not is_well_formed(tpdu))
+MALFORMED: Final = GuessRule("malformed", _N, "it is no command", None, lambda tpdu, view: not is_well_formed(tpdu))
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,16 +261,14 @@ class Judgement:
 
 
 #: The way back is known, in a form that this card was not seen to take, and it cannot be tried now.
-UNTRIED: Final = GuessRule(
-    "untried", _N, "the card was not seen to take the commands that restore", lambda tpdu, view: True
-)
+UNTRIED: Final = GuessRule("untried", _N, "the card was not seen to take the commands that restore", None, _always)
 
 
 def judge(tpdu: bytes, view: CardView) -> Judgement:
     """What the table says about a command that the modem is expected to send next."""
     if not is_well_formed(tpdu):
         return Judgement(MALFORMED)
-    row = next(row for row in TABLE if row.applies(tpdu, view))
+    row = next(row for row in _ROWS[tpdu[1]] if row.applies(tpdu, view))
     if row.verdict is Verdict.NEVER or row.name == "fetch-once":
         return Judgement(row)
     plan = view.plan_before(tpdu)

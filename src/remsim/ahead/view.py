@@ -379,4 +379,5 @@ def _restoring(steps: tuple[Step, ...], wanted: Fetching | None) -> list[Step]:
 
 
 def _quiet(step: Step) -> Step:
-    return Step(quiet(step.command), step.sw)
+    command = quiet(step.command)
+    return step if command is step.command else Step(command, step.sw)

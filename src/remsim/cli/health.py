@@ -122,7 +122,7 @@ def _bank_rows(slot: "BankSlotModel") -> Iterator[Row]:
     if slot.reader_name:
         yield "reader", slot.reader_name
     if slot.mapping is not None:
-        yield "mapping", f"{slot.mapping.client}, {slot.mapping.state.state}"
+        yield "mapping", "; ".join((f"{slot.mapping.client}, {slot.mapping.state.state}", *slot.mapping.missing))
     if slot.session is not None:
         session = slot.session
         cuts = counted(session.cuts, "cut")
@@ -159,6 +159,7 @@ def _client_rows(slot: "ClientSlotModel") -> Iterator[Row]:
     if slot.lines is not None:
         yield "lines", _lines(slot.lines)
     yield from _durations("round trip", slot.round_trip)
+    yield from _durations("network", slot.network, "PING" if slot.network and slot.network.by == "pings" else "command")
     if slot.health is not None and slot.health.figures is not None:
         yield from _client_figures(slot.health.figures)
 
@@ -191,9 +192,9 @@ def _verdict_rows(found: "HealthModel | None") -> Iterator[Row]:
         yield "advice", found.advice
 
 
-def _durations(name: str, found: "DurationsModel | None") -> Iterator[Row]:
+def _durations(name: str, found: "DurationsModel | None", of_what: str = "command") -> Iterator[Row]:
     if found is not None:
-        of = counted(found.samples, "command")
+        of = counted(found.samples, of_what)
         yield name, f"p50 {found.p50_us / 1000:.1f} ms, p99 {found.p99_us / 1000:.1f} ms, of the last {of}"
 
 

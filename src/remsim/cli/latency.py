@@ -20,7 +20,7 @@ from remsim.core.values import dataclass
 
 if TYPE_CHECKING:
     from remsim.rest import Rest
-    from remsim.rest.models import LatencyModel
+    from remsim.rest.models import LatencyModel, NetworkModel
 
 
 class NothingToldError(RemsimError):
@@ -36,6 +36,8 @@ class SlotLatency:
     bank: "LatencyModel | None" = None
     client: "LatencyModel | None" = None
     age_s: float | None = None
+    #: As the client tells it.
+    network: "NetworkModel | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +89,14 @@ def _told(rest: "Rest", slot: str) -> SlotLatency:
         raise IdRangeError(f"{slot!r} is no slot", hint="write it as B1:3 or C7:0")
     health = None if bank is None else rest.do(calls.show_bank_slot(bank)).health
     of_bank = None if health is None else health.figures
-    verdict = None if client is None else rest.do(calls.show_client_slot(client)).health
-    figures = None if verdict is None else verdict.figures
+    modem = None if client is None else rest.do(calls.show_client_slot(client))
+    figures = None if modem is None or modem.health is None else modem.health.figures
     return SlotLatency(
         bank_slot=bank,
         client_slot=client,
         bank=None if of_bank is None else of_bank.latency,
         client=None if figures is None else figures.latency,
+        network=None if modem is None else modem.network,
         age_s=min((each.age_s for each in (of_bank, figures) if each is not None), default=None),
     )
 
@@ -138,6 +141,7 @@ def as_json(told: SlotLatency) -> dict[str, object]:
         "card_s": parts.card_s,
         "network_s": parts.network_s,
         "hold_s": parts.hold_s,
+        "network": None if told.network is None else told.network.model_dump(mode="json"),
         "ahead": _ahead(told),
         "age_s": told.age_s,
         "bankd": None if told.bank is None else told.bank.model_dump(mode="json", exclude_none=True),
@@ -182,8 +186,16 @@ def lines_of(told: SlotLatency) -> Iterator[str]:
         if ahead["guesses"] is not None:
             undone = f"{ahead['undone']}, by {ahead['restores']} commands that select again"
             yield f"guesses: {ahead['guesses']}; undone: {undone}"
+    if told.network is not None:
+        yield _network(told.network)
     if told.age_s is not None:
         yield f"told {lasting(told.age_s)} ago"
+
+
+def _network(found: "NetworkModel") -> str:
+    counted_by = "command" if found.by == "commands" else "PING"
+    last = f"the last {counted(found.samples, counted_by)}" if found.samples > 1 else f"the last {counted_by}"
+    return f"network, by {last}: median {found.p50_us / 1000:.1f} ms, 99 % below {found.p99_us / 1000:.1f} ms"
 
 
 def rows_of(parts: Parts) -> Iterator[Sequence[str]]:

@@ -23,6 +23,11 @@ class ClientMetrics(ProgramMetrics):
             "unknown_commands", "Commands of the modem whose direction is not known", (*_LABEL, "action")
         )
         self.duration = self.histogram("tpdu_seconds", "From a command to its answer", _LABEL)
+        self.network = self.histogram(
+            "network_seconds",
+            "From a command to its answer, less what the bankd took: the network; for a bankd that tells that",
+            _LABEL,
+        )
         self.pings = self.histogram("ping_seconds", "From a PING to its PONG: the network", (*_LABEL, "peer"))
         self.resets = self.counter("resets", "Resets by the modem", (*_LABEL, "kind"))
         self.sessions = self.counter("sessions", "Sessions with a bankd that came into service", _LABEL)

@@ -176,6 +176,7 @@ class ClientSlotRunner(EmulatorEvents):
         )
         self._answered = self._metrics.tpdus.labels(label)
         self._duration = self._metrics.duration.labels(label)
+        self._network = self._metrics.network.labels(label)
 
     def status(self) -> list[tuple[str, str]]:
         """Name and state of everything, in words for people."""
@@ -266,7 +267,10 @@ class ClientSlotRunner(EmulatorEvents):
 
     def on_round_trip(self, link: LinkId, seconds: float) -> None:
         """The peer of one of our links has answered a PING."""
-        self._metrics.pings.labels(self._label, "server" if link == self.server.link else "bankd").observe(seconds)
+        is_server = link == self.server.link
+        self._metrics.pings.labels(self._label, "server" if is_server else "bankd").observe(seconds)
+        if not is_server:
+            self.coordinator.health.on_ping(seconds)
 
     def on_link_lost(self, link: LinkId, reason: str) -> None:
         """One of our links is gone."""
@@ -378,16 +382,21 @@ class ClientSlotRunner(EmulatorEvents):
 
     def _tell_of_command(self, command: Command, response: bytes | None, failure: str) -> None:
         duration_s = time.perf_counter() - command.came_at
+        network_s = _network_s(command, duration_s)
         if response is not None:
             self._duration.observe(duration_s)
             # Without a request, its answer was there before.
             self.coordinator.health.on_answered(None if command.request is None else duration_s)
+            if command.is_measure:
+                self.coordinator.health.on_network(network_s)
+                if network_s is not None:
+                    self._network.observe(network_s)
         if self._trace.tap is not None:
             self._trace_command(self._trace.tap, command, response, duration_s, failure)
         if self._gsmtap is not None:
             self._send_gsmtap(self._gsmtap, command, response)
         if self._outlets:
-            self._tell_outlets(command, response, duration_s)
+            self._tell_outlets(command, response, duration_s, network_s)
         self._observer.on_command(
             CommandRecord(self.coordinator.client_slot, command.tpdu, response, duration_s, failure=failure)
         )
@@ -410,7 +419,9 @@ class ClientSlotRunner(EmulatorEvents):
         # The tags of a classic bankd mean nothing.
         return NO_ID if label is None else CommandId(label, command.tag, command.index)
 
-    def _tell_outlets(self, command: Command, response: bytes | None, duration_s: float) -> None:
+    def _tell_outlets(
+        self, command: Command, response: bytes | None, duration_s: float, network_s: float | None
+    ) -> None:
         """Somebody keeps what passes, or has it sent."""
         bank_slot = self.coordinator.bank_slot
         done = DoneCommand(
@@ -420,6 +431,7 @@ class ClientSlotRunner(EmulatorEvents):
             other="" if bank_slot is None else str(bank_slot),
             command_id=self._command_id(command),
             spent_s=duration_s,
+            network_s=network_s,
         )
         for outlet in self._outlets:
             outlet.on_command(done)
@@ -522,3 +534,10 @@ class ClientSlotRunner(EmulatorEvents):
                     )
             case _:
                 return
+
+
+def _network_s(command: Command, duration_s: float) -> float | None:
+    """What the network took of a command's time; None: it cannot be told from what else it waited for."""
+    if command.bank_us is None or not command.is_measure:
+        return None
+    return max(0.0, duration_s - command.bank_us / 1e6)

@@ -5,6 +5,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from time import perf_counter
 from typing import Final, Protocol, cast
 
 from remsim.core.limits import LimitName
@@ -203,10 +204,12 @@ class Link(asyncio.Protocol):
         """Whether the peer has used up its allowance, and nothing more is to be read for a while."""
         self.has_heard = True
         connection, frames, now = self.connection, 1, self._loop.time()
-        command = connection.receive_tpdu(data)
+        # The loop's time is not fine enough for a command.
+        at = perf_counter() if connection.tells_times else 0.0
+        command = connection.receive_tpdu(data, at)
         if command is None:
             before = connection.frames
-            connection.receive_data(data, now)
+            connection.receive_data(data, now, at)
             self._pump()
             frames = connection.frames - before or 1
         else:
@@ -229,7 +232,8 @@ class Link(asyncio.Protocol):
         try:
             response = self.on_tpdu(tag, tpdu, now)
             if response is not None:
-                self._transport.write(self.connection.answer_tpdu(tag, response))
+                at = perf_counter() if self.connection.tells_times else 0.0
+                self._transport.write(self.connection.answer_tpdu(tag, response, at))
             is_sound = True
         finally:
             if not is_sound:
@@ -284,7 +288,8 @@ class Link(asyncio.Protocol):
     def answer_tpdu(self, tag: int, response: bytes) -> None:
         """Answer a command of the attached session. Raises LocalProtocolError if none with this tag waits for that."""
         if not self.is_closing:
-            self._transport.write(self.connection.answer_tpdu(tag, response))
+            at = perf_counter() if self.connection.tells_times else 0.0
+            self._transport.write(self.connection.answer_tpdu(tag, response, at))
 
     def flush(self) -> None:
         """Write what the engine has ready, unless the pump does it in a moment."""

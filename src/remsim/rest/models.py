@@ -26,6 +26,7 @@ Id = Annotated[int, Field(ge=0, le=MAX_ID)]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-29T14:03:00.123Z"])]
 BankSlotText = Annotated[str, Field(pattern=f"^{BANK_SLOT}$", examples=["B1:3"])]
 ClientSlotText = Annotated[str, Field(pattern=f"^{CLIENT_SLOT}$", examples=["C7:0"])]
+_UNMAPPED: Final = "when its last mapping ended; absent: it has one, or had none since the server was started"
 ShortIccid = Annotated[str, Field(description="shortened, unless revealed", examples=["890010…0018"])]
 
 
@@ -73,6 +74,12 @@ class MappingObserved(Observed):
     state: Literal["stored", "sent", "active", "refused", "waiting"]
 
 
+class UsabilityObserved(Observed):
+    """Whether a modem can use its card: since when that is so, or since when the first of ``missing`` is missing."""
+
+    state: Literal["operational", "hindered"]
+
+
 class MappingModel(V2Model):
     """A client slot uses a card."""
 
@@ -83,6 +90,7 @@ class MappingModel(V2Model):
         description="nothing is missing, as far as the server knows: the bankd has the mapping and reports no missing "
         "card, the client is connected and goes to that bankd. Whether the modem runs on it, the server is not told"
     )
+    usability: UsabilityObserved | None = Field(None, description="the same with age and source")
     missing: list[str] = Field(description="in words, what stands between the modem and its card")
     iccid: ShortIccid | None = None
     follow: Literal["slot", "card"] = Field(
@@ -105,6 +113,19 @@ class DurationsModel(V2Model):
     samples: int = Field(ge=0)
     p50_us: int = Field(ge=0)
     p99_us: int = Field(ge=0)
+
+
+#: By what it is known how long the network takes.
+NetworkBy = Literal["commands", "pings"]
+
+
+class NetworkModel(DurationsModel):
+    """What passes between a client and its bankd, the programs at both ends included."""
+
+    by: NetworkBy = Field(
+        description="commands: of each, until its answer, less the time that the bankd had it; pings: until their "
+        "PONG, where the bankd does not tell that"
+    )
 
 
 class LatencyModel(V2Model):
@@ -132,6 +153,8 @@ class LatencyPointModel(V2Model):
     p99_us: int = Field(ge=0)
     commands: int = Field(ge=0)
     hold_ms: int = Field(ge=0, description="how long the session was held for a lost link meanwhile")
+    network_p50_us: int | None = Field(None, ge=0, description="of clients: what the network took, see `network_by`")
+    network_by: NetworkBy | None = None
 
 
 class LatencyCourseModel(V2Model):
@@ -266,6 +289,7 @@ class BankSlotModel(V2Model):
     iccid: ShortIccid | None = None
     lock: LockModel | None = None
     mapping: MappingModel | None = None
+    unmapped_since: Time | None = Field(None, description=_UNMAPPED)
     session: SessionModel | None = None
     health: SlotHealthModel | None = None
     inventory: InventoryModel | None = Field(None, description="where one slot is asked for")
@@ -314,12 +338,14 @@ class ClientSlotModel(V2Model):
     version: str | None = None
     address: str | None = None
     mapping: MappingModel | None = None
+    unmapped_since: Time | None = Field(None, description=_UNMAPPED)
     health: ClientHealthModel | None = None
     session: ClientPhaseModel | None = None
     emulator: str | None = Field(None, examples=["simtrace2"])
     board: BoardModel | None = None
     lines: LinesModel | None = None
     round_trip: DurationsModel | None = Field(None, description="from a command's hand-over to its answer")
+    network: NetworkModel | None = None
 
 
 class ClientModel(V2Model):

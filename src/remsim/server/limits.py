@@ -151,7 +151,7 @@ _REST: Final = (
         LimitName.LATENCY_SLOTS,
         MAX_TIMED,
         "slots of which times are kept for a chart",
-        f"one of the largest banks with its clients; the newest {MAX_POINTS} reports of each take 12 kB",
+        f"one of the largest banks with its clients; the newest {MAX_POINTS} reports of each take 17 kB",
         "the times of the slot that was heard of longest ago are forgotten",
     ),
     Limit(

@@ -79,11 +79,11 @@ class Lookout:
     async def look(self) -> None:
         """Look once."""
         runtime = self._runtime
-        rows: list[tuple[Mapping, list[str]]] = []
+        rows: list[tuple[Mapping, list[str], float | None]] = []
         for place, mapping in enumerate(list(runtime.coordinator.slotmap), start=1):
             info = runtime.query.mapping_by_id(mapping.id)
             if info is not None:
-                rows.append((mapping, info.missing))
+                rows.append((mapping, info.missing, info.usability.since))
             if place % _PORTION == 0:
                 await asyncio.sleep(0)
         now = asyncio.get_running_loop().time()

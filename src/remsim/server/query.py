@@ -8,7 +8,7 @@ they are asked, so that a list of thousands costs nothing until it is written ou
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import field
-from typing import Final, Protocol
+from typing import Protocol
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.values import dataclass
@@ -17,13 +17,14 @@ from remsim.server.core.card_choice import CardChoice
 from remsim.server.core.coordinator import Coordinator
 from remsim.server.core.event_feed import EventFeed
 from remsim.server.core.inventory import CardContents
-from remsim.server.core.known import Seen, absence
+from remsim.server.core.known import Seen
 from remsim.server.core.peers import Peer, SessionReport
-from remsim.server.core.slotmap import Mapping, MappingState
+from remsim.server.core.slotmap import Freed, Mapping, MappingState
 from remsim.server.core.tokens import StoredToken
 from remsim.server.health_query import HealthQuery
+from remsim.server.mapping_lacks import MappingLacks, Usability, problem_of
 from remsim.server.store.audit import StoredEntry
-from remsim.server.waiting_query import WaitingQuery, card_away
+from remsim.server.waiting_query import WaitingQuery
 from remsim.wire.link.abilities import CARDS
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.messages.rspro import (
@@ -32,12 +33,8 @@ from remsim.wire.messages.rspro import (
     ErrorInd,
     IpPort,
     ReaderHealthInd,
-    ResultCode,
     SlotPhysStatus,
 )
-
-NO_CARD: Final = "there is no card in the slot, or no reader"
-READER_FAILS: Final = "the reader has failed several times; it is tried again by itself"
 
 
 class StoredRecords(Protocol):
@@ -139,40 +136,17 @@ class MappingInfo:
     @property
     def missing(self) -> list[str]:
         """In words, all that its modem lacks to use the card, as far as the server knows; empty: nothing."""
-        return [*self._missing_at_bank(), *self._missing_at_client()]
+        return [lack.text for lack in self._lacks.all()]
 
-    def _missing_at_bank(self) -> list[str]:
-        bank = self._bank_peer
-        if bank is None:
-            return [absence(f"bank {self.bank.bank_id}", self._coordinator.known.bank(self.bank.bank_id))]
-        if self.state is MappingState.REFUSED:
-            return [self.problem]
-        if self.state is not MappingState.ACTIVE:
-            return [f"bank {self.bank.bank_id} has not answered yet"]
-        inventory, follows = self._coordinator.inventory, self.follows
-        if follows is not None and inventory.number(self.bank) != follows:
-            heard_at = inventory.heard_at(self.bank)
-            since = None if heard_at is None else time.time() - (self._status.now() - heard_at)
-            return [card_away(follows, since)]
-        status = bank.slot_status.get(self.bank.slot_nr)
-        if status is not None and status.card_present is False:
-            return [NO_CARD]
-        return [READER_FAILS] if self.bank.slot_nr in bank.readers else []
+    @property
+    def usability(self) -> Usability:
+        """Whether its modem can use the card, since when that is so, and who says it."""
+        return self._lacks.usability()
 
-    def _missing_at_client(self) -> list[str]:
-        client = self._client_peer
-        if client is None:
-            return [absence(f"client {self.client}", self._coordinator.known.client(self.client))]
-        if client.address_problem:
-            return [client.address_problem]
-        told = client.announced
-        if self.state is not MappingState.ACTIVE:
-            return []
-        if told is None or told.bank_slot != self.bank or told.bankd.port == 0 or client.announced_result is None:
-            return [f"client {self.client} has not answered yet"]
-        if client.announced_result != ResultCode.OK:
-            return [f"client {self.client} refused: {ResultCode(client.announced_result).name}"]
-        return []
+    @property
+    def _lacks(self) -> MappingLacks:
+        now, started_at = self._status.now(), self._status.started_at
+        return MappingLacks(self._mapping, self._coordinator, now=now, wall=time.time(), started_at=started_at)
 
     @property
     def problem(self) -> str:
@@ -535,6 +509,10 @@ class ServerQuery:
         """What the card that was heard of last in a slot says without a PIN, and since when that is known."""
         return self._coordinator.inventory.contents(slot)
 
+    def freed(self, slot: BankSlot | ClientSlot) -> Freed | None:
+        """When the last mapping of a slot ended that has none; None: not in this run of the server."""
+        return self._coordinator.slotmap.freed(slot)
+
     # Time
 
     def moment(self, heard_at: float) -> float:
@@ -578,21 +556,3 @@ class ServerQuery:
     async def audit(self, *, after: int, limit: int) -> Iterable[StoredEntry]:
         """The entries of the audit log behind the one with this number. Raises StoreError."""
         return await self._store.read_audit(after=after, limit=limit)
-
-
-def problem_of(mapping: Mapping, bank: Peer | None, client: Peer | None) -> str:
-    """What stands between a client and its card; ``bank`` and ``client`` are those that are connected."""
-    if mapping.state is MappingState.REFUSED and mapping.result is not None:
-        if mapping.result == ResultCode.ILLEGAL_SLOT_ID:
-            return f"bank {mapping.bank.bank_id} has no slot {mapping.bank.slot_nr}"
-        return f"bank {mapping.bank.bank_id} refused the mapping"
-    if bank is None:
-        return f"bank {mapping.bank.bank_id} is not connected"
-    if mapping.is_acknowledged and client is not None and client.address_problem:
-        return client.address_problem
-    status = bank.slot_status.get(mapping.bank.slot_nr)
-    if status is not None and status.card_present is False:
-        return NO_CARD
-    if mapping.bank.slot_nr in bank.readers:
-        return READER_FAILS
-    return ""

@@ -181,4 +181,6 @@ def _attributes(done: DoneCommand, *, is_bank: bool) -> dict[str, str | int | bo
         found["remsim.answer_bytes"] = max(0, len(response) - _STATUS)
     if not is_bank:
         found["remsim.answered_ahead"] = done.command_id.index > 0
+        if done.network_s is not None:
+            found["remsim.network_us"] = round(done.network_s * 1e6)
     return {name: value for name, value in found.items() if value != ""}

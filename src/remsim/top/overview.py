@@ -137,7 +137,7 @@ class Overview:
                 client, state, age = "", "", _age(slot.card, at, now)
             else:
                 client = mapping.client
-                state, age = _mapping_words(slot), _age(mapping.state, at, now)
+                state, age = _mapping_words(slot), _age(mapping.usability or mapping.state, at, now)
             cells = (slot.slot, _card_words(slot), _cut(shown), client, state, age_text(age))
             if _holds(wanted, cells):
                 rows.append(TableRow(slot.slot, cells, self._is_wrong(slot)))
@@ -205,7 +205,7 @@ class Overview:
             if mapping is not None and mapping.missing and self._is_connected(slot):
                 where = f"{mapping.client}-{mapping.bank}"
                 text = "; ".join(escape(each) for each in mapping.missing)
-                yield KnownProblem(where, text, _age(mapping.state, at, now))
+                yield KnownProblem(where, text, _age(mapping.usability or mapping.state, at, now))
 
 
 def age_text(age_s: float | None) -> str:

@@ -13,7 +13,7 @@ class DoneCommand:
     """A command at the slot that is called ``slot`` (``B1:3``, ``C7:0``), and what became of it.
 
     ``spent_s`` is what the card took where the slot is a bank's, how long the modem waited where it is a client's;
-    None: nobody knows, or the card was not asked.
+    None: nobody knows, or the card was not asked. ``network_s`` is the part of a client's that the bankd did not have.
     """
 
     slot: str
@@ -27,6 +27,7 @@ class DoneCommand:
     #: The card was asked just now, and not before the modem sent it.
     was_run: bool = True
     spent_s: float | None = None
+    network_s: float | None = None
 
 
 class CommandOutlet(Protocol):

@@ -3,7 +3,7 @@
 
 import pytest
 
-from remsim.ahead.rules import MALFORMED, TABLE, Verdict, judge
+from remsim.ahead.rules import MALFORMED, TABLE, UNTRIED, Verdict, judge
 from remsim.ahead.view import CardView
 
 _SELECT_MF = bytes.fromhex("00a40004023f00")
@@ -162,6 +162,15 @@ def test_modem_that_changes_classes_begins_anew() -> None:
     view.on_exchange(bytes.fromhex("a0a40000023f00"), b"\x9f\x16")
     assert judge(bytes.fromhex("a0c0000016"), view).row.name == "fetch"
     assert judge(bytes.fromhex("00b0820001"), view).row.name == "other-family"
+
+
+def test_first_row_that_is_about_a_command_decides() -> None:
+    views = [_view(), _view(("00a40804022fe2", "611f"))]
+    ends = [bytes.fromhex(end) for end in ("000000", "00001f", "010428", "0004022fe2")]
+    for tpdu in [bytes((0x00, ins)) + end for ins in range(256) for end in ends]:
+        for view in views:
+            rows = [row for row in TABLE if row.instructions is None or tpdu[1] in row.instructions]
+            assert judge(tpdu, view).row in (next(row for row in rows if row.applies(tpdu, view)), UNTRIED)
 
 
 def test_every_row_says_why() -> None:

@@ -4,7 +4,7 @@
 import pytest
 
 from remsim.cli.latency import SlotLatency, as_json, lines_of, parts_of, rows_of
-from remsim.rest.models import LatencyModel
+from remsim.rest.models import LatencyModel, NetworkBy, NetworkModel
 
 
 def figures(**known: float | None) -> LatencyModel:
@@ -64,6 +64,17 @@ def test_sentences_say_what_guesses_did() -> None:
         "C7:0: 1 command, 1 of them took a round trip",
         "nothing is answered ahead",
     ]
+
+
+@pytest.mark.parametrize(
+    ("by", "samples", "said"),
+    [("commands", 256, "256 commands"), ("pings", 3, "3 PINGs"), ("pings", 1, "PING")],
+)
+def test_by_what_the_network_is_known_is_said(by: NetworkBy, samples: int, said: str) -> None:
+    network = NetworkModel(by=by, samples=samples, p50_us=20_100, p99_us=41_000)
+    whole = SlotLatency(client_slot="C7:0", client=CLIENT, network=network)
+    assert f"network, by the last {said}: median 20.1 ms, 99 % below 41.0 ms" in list(lines_of(whole))
+    assert as_json(whole)["network"] == {"by": by, "samples": samples, "p50_us": 20_100, "p99_us": 41_000}
 
 
 def test_programs_get_the_parts_and_what_both_ends_said() -> None:

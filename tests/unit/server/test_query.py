@@ -8,7 +8,7 @@ import pytest
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.core.peers import Peer
 from remsim.server.core.slotmap import Mapping, MappingState
-from remsim.server.query import problem_of
+from remsim.server.mapping_lacks import problem_of
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.messages import rspro
 

@@ -87,6 +87,16 @@ def test_problem_of_a_bank_stands_for_those_of_its_slots() -> None:
     assert found[0].text == "client C7:0 is not connected"
 
 
+def test_what_is_missing_is_as_old_as_the_server_says_and_not_as_its_mapping() -> None:
+    overview = Overview()
+    waiting = mapping("C7:0", "B1:1", "client C7:0 is not connected")
+    waiting["usability"] = _link("hindered", 1.0)
+    overview.replace([bank(1)], [slot("B1:1", waiting)], [client("C7:0", "absent", waiting)], 100.0)
+    (row,) = overview.slot_rows(102.0)
+    assert row.cells[-2:] == ("waits", "3s")
+    assert [(problem.where, problem.age_s) for problem in overview.problems(102.0)] == [("C7:0-B1:1", 3.0)]
+
+
 def warning(about: str, severity: str = "warning", age_s: float = 10.0) -> WarningModel:
     return WarningModel.model_validate(
         {

@@ -33,6 +33,15 @@ class Command:
     #: The operation tag of its answer, and the place behind it of one that came ahead: for traces.
     tag: int | None = field(default=None, compare=False)
     index: int = field(default=0, compare=False)
+    #: How long the bankd had it, as that tells with the answer, in microseconds.
+    bank_us: int | None = field(default=None, compare=False)
+    #: It waited here before it was sent, or its link was lost.
+    is_delayed: bool = field(default=False, compare=False)
+
+    @property
+    def is_measure(self) -> bool:
+        """Whether what it took, less what the bankd took, is the network's time: it was not answered ahead, say."""
+        return self.request is not None and not self.index and not self.is_delayed
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,7 +275,7 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
         for action in actions:
             if isinstance(action, Notice):
                 self.health.on_notice(action, now)
-        self.health.look(self.state, self._server.health_link, now)
+        self.health.look(self.state, self._server.health_link, now, hears_network=self._server.hears_network)
         return actions
 
     def _move(self, event: SlotEvent) -> list[Action]:

@@ -14,7 +14,7 @@ from remsim.client.core.assignment import Assignment
 from remsim.client.core.notices import Notice, NoticeKind
 from remsim.client.core.states import SlotState
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.core.recent import RecentCount, RecentDurations
+from remsim.core.recent import Durations, RecentCount, RecentDurations
 from remsim.core.values import dataclass
 from remsim.wire.link.actions import LinkId, Send
 from remsim.wire.messages.health import (
@@ -29,6 +29,7 @@ from remsim.wire.messages.health import (
     Latency,
     ModemLines,
     ModemSpeed,
+    NetworkTime,
     Quantiles,
 )
 from remsim.wire.messages.rspro import SlotPhysStatus
@@ -71,6 +72,8 @@ class ClientHealth:
         self._latency = latency
         self.emulator = ""
         self.round_trips = RecentDurations()
+        # What the network took of commands; and of PINGs, for a bankd that does not say what it took itself.
+        self._network, self._pings = RecentDurations(), RecentDurations()
         self._commands = self._failures = self._resets = self._cuts = self._resumes = 0
         self._recent_cuts = RecentCount()
         self._longest_hold_s = 0.0
@@ -83,6 +86,7 @@ class ClientHealth:
         self._board = self._firmware = ""
         # The link to a server that wants to hear us.
         self._link: LinkId | None = None
+        self._hears_network = False
         #: When ``on_due`` is to be called; None: nothing is due.
         self.due: float | None = None
         self._next_look = 0.0
@@ -96,6 +100,17 @@ class ClientHealth:
         if seconds is not None:
             self.round_trips.observe(seconds)
 
+    def on_network(self, seconds: float | None) -> None:
+        """The network took so long for a command; None: the bankd does not say what it took itself."""
+        if seconds is None:
+            self._network.clear()
+        else:
+            self._network.observe(seconds)
+
+    def on_ping(self, seconds: float) -> None:
+        """The bankd answered a PING after this time."""
+        self._pings.observe(seconds)
+
     def on_failed(self) -> None:
         """A command got no answer."""
         self._failures += 1
@@ -108,14 +123,20 @@ class ClientHealth:
             case NoticeKind.SESSION_HELD:
                 self._cuts += 1
                 self._recent_cuts.add(now)
+            case NoticeKind.BANKD_GIVEN:
+                self._network.clear()
+                self._pings.clear()
             case NoticeKind.SESSION_RESUMED:
                 self._resumes += 1
                 self._longest_hold_s = max(self._longest_hold_s, notice.held_s or 0.0)
             case _:
                 return
 
-    def look(self, state: SlotState, link: LinkId | None, now: float) -> None:
-        """The slot is in this state now; ``link`` leads to a server that wants to hear us, None: there is none."""
+    def look(self, state: SlotState, link: LinkId | None, now: float, *, hears_network: bool = False) -> None:
+        """The slot is in this state now; ``link`` leads to a server that wants to hear us, None: there is none.
+
+        ``hears_network``: it wants to hear of the network's time, too.
+        """
         known = self._assignment
         standing = state, known.client_slot, known.bank_slot
         if standing == self._standing and link == self._link:
@@ -125,7 +146,7 @@ class ClientHealth:
             self._state_since = now
         self._standing = standing
         if link != self._link:
-            self._link, self._told = link, None
+            self._link, self._told, self._hears_network = link, None, hears_network
             self._next_look = now + FIGURES_S
             self.due = None if link is None else now
         self._changed(now)
@@ -221,11 +242,22 @@ class ClientHealth:
             speed=state.speed,
             round_trip=self._round_trip(),
             latency=self._latency(),
+            network=self._network_time() if self._hears_network else None,
         )
 
     def _round_trip(self) -> Quantiles | None:
         found = self.round_trips.durations()
-        return None if found is None else Quantiles(found.samples, _us(found.p50_s), _us(found.p99_s))
+        return None if found is None else _quantiles(found)
+
+    def _network_time(self) -> NetworkTime | None:
+        if (found := self._network.durations()) is not None:
+            return NetworkTime(_quantiles(found), is_of_pings=False)
+        found = self._pings.durations()
+        return None if found is None else NetworkTime(_quantiles(found), is_of_pings=True)
+
+
+def _quantiles(found: Durations) -> Quantiles:
+    return Quantiles(found.samples, _us(found.p50_s), _us(found.p99_s))
 
 
 def _us(seconds: float) -> int:

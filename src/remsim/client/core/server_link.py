@@ -11,7 +11,7 @@ from remsim.core.errors import CLOSED_UNHEARD
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.redaction import scrub
 from remsim.wire.errors import DecodeError
-from remsim.wire.link.abilities import CLIENT
+from remsim.wire.link.abilities import CLIENT, TIMES
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkId, Send
 from remsim.wire.link.engine import Received
 from remsim.wire.messages import extensions, rspro
@@ -61,6 +61,8 @@ class _Link:
     is_own: bool = False
     #: It wants to hear how the slot stands (ability ``client.1``).
     hears_health: bool = False
+    #: And of what the network took (ability ``times.1``).
+    hears_network: bool = False
     list_parts: ListParts = field(default_factory=ListParts)
 
 
@@ -89,6 +91,11 @@ class SlotServerLink:
         """The link to a server that wants to hear how the slot stands; None: there is none."""
         link = self._link
         return link.id if link is not None and link.is_accepted and link.hears_health else None
+
+    @property
+    def hears_network(self) -> bool:
+        """Whether the server wants to hear what the network took of the commands."""
+        return self._link is not None and self._link.hears_network
 
     def owns(self, link: LinkId) -> bool:
         """Whether this is the link to the server."""
@@ -165,6 +172,7 @@ class SlotServerLink:
         link.is_accepted = True
         link.is_own = answer.identity.abilities is not None
         link.hears_health = CLIENT in (answer.identity.abilities or ())
+        link.hears_network = TIMES in (answer.identity.abilities or ())
         return [
             Accepted(link.id),
             self._notices.make(NoticeKind.SERVER_CONNECTED, answer.identity.name),

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Final
+from typing import Final, cast
 
 from remsim.ahead.client_side import AnswersAhead, SentAhead, Used
 from remsim.card.errors import AtrError
@@ -176,6 +176,8 @@ class Session:
             return None
         link, self._link = self._link, None
         self.ahead.on_link_lost()
+        for command in self._commands:
+            command.is_delayed = True
         if not kept.begin_hold(now, is_busy=bool(self._commands)):
             return []
         self._watch(kept)
@@ -227,9 +229,9 @@ class Session:
             case extensions.AheadInd() if link.is_ahead:
                 return self._on_ahead(link, event.message, now)
             case rspro.TpduCardToModem() if self._kept is not None:
-                return self._on_kept_response(link, self._kept, event.tag, event.message.data, now)
+                return self._on_kept_response(link, self._kept, event, now)
             case rspro.TpduCardToModem() if event.request is not None:
-                return self._on_response(event.request, event.tag, event.message.data, now)
+                return self._on_response(event.request, event.tag, event.message, now)
             case rspro.ConnectClientRes() if event.request is not None:
                 return self._on_connect_answer(link, event.message, now)
             case rspro.SetAtrReq() if link.is_accepted:
@@ -294,7 +296,7 @@ class Session:
             self._deadlines.set(_Due.ATR, now + ATR_WAIT_S)
         return actions
 
-    def _on_response(self, request: rspro.Request, tag: int, data: bytes, now: float) -> list[Action]:
+    def _on_response(self, request: rspro.Request, tag: int, got: rspro.TpduCardToModem, now: float) -> list[Action]:
         command = next((known for known in self._commands if known.request is request), None)
         if command is None:
             return []
@@ -303,7 +305,8 @@ class Session:
             return []
         self.ahead.on_answer(tag)
         self.waits.on_answer(now - command.taken_at)
-        return [self._answer(command, data, tag)]
+        command.bank_us = got.bank_us
+        return [self._answer(command, got.data, tag)]
 
     def _answer(self, command: Command, data: bytes, tag: int, index: int = 0) -> Action:
         command.tag, command.index = tag, index
@@ -315,8 +318,7 @@ class Session:
 
     def _on_session(self, link: _Link, told: rspro.SessionInd, now: float) -> list[Action]:
         """The bankd lets the session outlive its link, or takes one up again."""
-        theirs = HoldTimes(told.hold_idle_ms / 1000, told.hold_busy_ms / 1000)
-        times = self._hold.times.shorter(theirs)
+        times = self._hold.times.shorter(HoldTimes(told.hold_idle_ms / 1000, told.hold_busy_ms / 1000))
         kept = self._kept
         if kept is None or not told.is_resumed:
             actions = [] if kept is None else self._give_back("the bankd began another session")
@@ -374,14 +376,16 @@ class Session:
             actions.append(Send(link.id, message))
         return actions
 
-    def _on_kept_response(self, link: _Link, kept: KeptSession, tag: int, data: bytes, now: float) -> list[Action]:
+    def _on_kept_response(self, link: _Link, kept: KeptSession, event: Received, now: float) -> list[Action]:
+        tag, message = event.tag, cast(rspro.TpduCardToModem, event.message)
         if not kept.outbox.command_answered(tag):
             return []
         link.has_answered = True
         self.ahead.on_answer(tag)
         command = self._commands.popleft()
         self.waits.on_answer(now - command.taken_at)
-        answer = self._answer(command, data, tag)
+        command.bank_us = message.bank_us
+        answer = self._answer(command, message.data, tag)
         return [answer, *self._send_next(link, kept)] if self._commands else [answer]
 
     def _on_stall_over(self, kept: KeptSession, now: float) -> list[Action]:
@@ -489,6 +493,7 @@ class Session:
             told = self._tell(self.ahead.report())
             self.ahead.on_sent(tpdu)
             return [*told, Send(link.id, command.request)]
+        command.is_delayed = link is None or kept.hold is not None or len(self._commands) > 1
         if link is not None and kept.hold is None:
             return self._send_next(link, kept)
         kept.on_waiting(now, is_busy=True)

@@ -3,13 +3,14 @@
 
 To make a route, the framework reads its function's signature and builds a model for each argument and each answer. It
 did so at each start, and again for each router that the first request passed. Here a route is made once, without what
-only the schema tells (answers, bodies, tags); the schema is made of routes of its own when it is asked for.
+only the schema tells (answers, bodies, tags), and serves all applications of the process: which one it answers for, the
+request says. The schema is made of routes of its own when it is asked for.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypedDict, TypeVar, Unpack
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
@@ -23,6 +24,9 @@ from remsim.server.api.auth import OPEN_PATHS, judge_route
 #: What the schema calls the token.
 _TOKEN: Final = "token"
 _TOKEN_TEXT: Final = "made by remsim token create; its role and scope say what it may do"
+
+#: Of every route.
+_JUDGED: Final = (Depends(judge_route),)
 
 _Endpoint = TypeVar("_Endpoint", bound=Callable[..., object])
 
@@ -57,6 +61,7 @@ class Resource:
         self._tags: Final = list(tags)
         self._include_in_schema: Final = include_in_schema
         self._routes: Final[list[_Route]] = []
+        self._made: APIRouter | None = None
 
     def get(self, path: str, **described: Unpack[Described]) -> Callable[[_Endpoint], _Endpoint]:
         """Answer GET."""
@@ -81,8 +86,23 @@ class Resource:
 
         return declare
 
-    def add_to(self, app: FastAPI, *, is_described: bool) -> None:
-        """Make the routes. ``is_described``: with all that the schema says of them."""
+    def add_to(self, app: FastAPI) -> None:
+        """Have ``app`` answer. All that are declared were declared before, in the module of the resource."""
+        if self._made is None:
+            self._made = APIRouter(dependencies=_JUDGED)
+            for route in self._routes:
+                self._made.add_api_route(
+                    route.path,
+                    route.endpoint,
+                    methods=[route.method],
+                    status_code=route.described.get("status_code"),
+                    response_class=route.described.get("response_class", JSONResponse),
+                    include_in_schema=False,
+                )
+        app.router.routes.extend(self._made.routes)
+
+    def describe_to(self, app: FastAPI) -> None:
+        """Have ``app`` make a schema: routes with all that it says of them, which answer nothing."""
         for route in self._routes:
             said = route.described
             app.add_api_route(
@@ -91,12 +111,10 @@ class Resource:
                 methods=[route.method],
                 status_code=said.get("status_code"),
                 response_class=said.get("response_class", JSONResponse),
-                include_in_schema=is_described and self._include_in_schema,
-                tags=[*self._tags, *said.get("tags", ())] if is_described else None,
-                responses={key: dict(value) for key, value in said.get("responses", {}).items()}
-                if is_described
-                else None,
-                openapi_extra=_extra(said) if is_described else None,
+                include_in_schema=self._include_in_schema,
+                tags=[*self._tags, *said.get("tags", ())],
+                responses={key: dict(value) for key, value in said.get("responses", {}).items()},
+                openapi_extra=_extra(said),
             )
 
 
@@ -118,9 +136,7 @@ class RestApplication(FastAPI):
         """Without any resource yet: see ``offer``."""
         self._offered: Final[list[Resource]] = []
         self._waiting: Final[list[Resource]] = []
-        super().__init__(
-            **_TITLES, docs_url=None, redoc_url=None, redirect_slashes=False, dependencies=[Depends(judge_route)]
-        )
+        super().__init__(**_TITLES, docs_url=None, redoc_url=None, redirect_slashes=False, dependencies=_JUDGED)
 
     def offer(self, *resources: Resource) -> None:
         """Answer requests to these, too.
@@ -136,7 +152,7 @@ class RestApplication(FastAPI):
 
     def _make_routes(self, most: int | None = None) -> None:
         for resource in self._waiting[:most]:
-            resource.add_to(self, is_described=False)
+            resource.add_to(self)
             self._waiting.remove(resource)
 
     @property
@@ -155,7 +171,7 @@ class RestApplication(FastAPI):
         if self.openapi_schema is None:
             described = FastAPI(**_TITLES)
             for resource in self._offered:
-                resource.add_to(described, is_described=True)
+                resource.describe_to(described)
             self.openapi_schema = _with_ours(described.openapi())
         return self.openapi_schema
 

@@ -9,7 +9,8 @@ and sent only if it differs from what was said last on this connection:
 - otherwise nothing: a mapping that the bankd has not acknowledged yet tells a connected client nothing new; one that
   connects while no bankd has heard of its mapping gets port 0, too.
 
-A client that is absent when its mapping is deleted is told when it returns (a *release*, which survives a restart).
+A client that is absent when its mapping is deleted is told when it returns (a *release*, which survives a restart),
+unless it has the same bank slot again by then.
 """
 
 from collections.abc import Callable
@@ -128,7 +129,7 @@ class ClientConfigurator:
         if wanted is None or wanted == peer.announced:
             return []
         peer.announced = wanted
-        peer.announced_result = None
+        peer.announced_result = peer.answered_at = None
         bankd = f"{wanted.bankd.ip}:{wanted.bankd.port}" if wanted.bankd.port else None
         name = "client_sent_to_bankd" if wanted.bankd.port else "client_told_no_bankd"
         return [Send(peer.link, wanted), LogEvent("info", name, wanted.bank_slot, client, {"bankd": bankd})]
@@ -156,11 +157,11 @@ class ClientConfigurator:
             )
         return actions
 
-    def on_config_res(self, peer: Peer, answer: ConfigClientBankRes, request: object) -> list[Action]:
+    def on_config_res(self, peer: Peer, answer: ConfigClientBankRes, request: object, now: float) -> list[Action]:
         """The client has answered (known-limits 35)."""
         if request is not peer.announced or peer.announced is None or peer.client is None:
             return []
-        peer.announced_result = answer.result
+        peer.announced_result, peer.answered_at = answer.result, now
         actions: list[Action] = []
         if answer.result is not ResultCode.OK:
             fields = {"result": answer.result.name}
@@ -187,4 +188,6 @@ class ClientConfigurator:
         if mapping is not None and mapping.state is MappingState.REFUSED:
             return ConfigClientBankReq(mapping.bank, NO_BANKD)
         release = self._releases.get(client)
-        return None if release is None else ConfigClientBankReq(release.bank, NO_BANKD)
+        if release is None or (mapping is not None and mapping.bank == release.bank):
+            return None
+        return ConfigClientBankReq(release.bank, NO_BANKD)

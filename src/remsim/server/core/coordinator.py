@@ -460,10 +460,9 @@ class Coordinator:
         mapping = self.slotmap.get(mapping_id)
         if mapping is None:
             return []
-        actions: list[Action] = []
         self.lending.on_mapping_deleted(mapping_id, lease_end, wall)
-        if self.slotmap.delete(mapping):
-            actions += self._reconciler.on_mapping_deleted(mapping, now)
+        self.slotmap.delete(mapping, wall)
+        actions = self._reconciler.on_mapping_deleted(mapping, now)
         if mapping.is_acknowledged:
             # The client leaves at once, bankd or not (known-limits 30, 31), and before anything that comes later for
             # the same client (known-limits 29).
@@ -499,7 +498,7 @@ class Coordinator:
             case rspro.ResetStateRes() as message, _:
                 return self._reconciler.on_reset_res(peer.bank, message, now)
             case rspro.ConfigClientBankRes() as message, request:
-                return self.configurator.on_config_res(peer, message, request)
+                return self.configurator.on_config_res(peer, message, request, now)
             case rspro.BankSlotStatusInd() as message, _:
                 return [
                     *on_slot_status(peer, message, now),
@@ -507,7 +506,7 @@ class Coordinator:
                 ]
             case rspro.ReaderHealthInd() as message, _:
                 self.lending.stir(now)
-                return [*on_reader_health(peer, message), *self.health.on_report(peer, message.bank_slot, now)]
+                return [*on_reader_health(peer, message, now), *self.health.on_report(peer, message.bank_slot, now)]
             case rspro.SessionStateInd() as message, _:
                 return [*on_session_state(peer, message, now), *self.health.on_report(peer, message.bank_slot, now)]
             case (health.SlotHealthInd() | health.ClientHealthInd()) as message, _:

@@ -109,7 +109,7 @@ class Following:
     def on_parked(self, change: StoreChange, wall: float) -> None:
         """A change is committed: some wait from now on, others do so no more."""
         for number in change.unparked:
-            self._slotmap.unpark(number)
+            self._slotmap.unpark(number, wall)
         for each in change.parked:
             self._slotmap.park(replace(each, since=wall))
 

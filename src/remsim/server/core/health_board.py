@@ -146,7 +146,7 @@ class HealthBoard:
             return self.on_report(peer, message.bank_slot, now)
         if (refused := reports.on_client(peer, message, now)) is not None:
             return refused
-        self.latency.note(message.client_slot, message.round_trip, message.latency, now)
+        self.latency.note(message.client_slot, message.round_trip, message.latency, now, message.network)
         return self.on_client(message.client_slot, now)
 
     def on_client(self, slot: ClientSlot, now: float) -> list[Action]:

@@ -48,7 +48,7 @@ def forget_absence(peer: Peer, slot: BankSlot) -> None:
         del peer.slot_status[slot.slot_nr]
 
 
-def on_reader_health(peer: Peer, message: ReaderHealthInd) -> list[Action]:
+def on_reader_health(peer: Peer, message: ReaderHealthInd, now: float) -> list[Action]:
     """A bankd says that a reader does not work, or works again."""
     slot = message.bank_slot
     if slot.bank_id != peer.bank_id or slot.slot_nr >= peer.number_of_slots:
@@ -59,6 +59,8 @@ def on_reader_health(peer: Peer, message: ReaderHealthInd) -> list[Action]:
     else:
         peer.readers[slot.slot_nr] = message
     is_new = (before is None) is not (message.state is ReaderState.WORKING)
+    if is_new:
+        peer.reader_heard_at[slot.slot_nr] = now
     fields: dict[str, object] = {"state": message.state.name, "failures": message.failures}
     return [LogEvent("info" if is_new else "debug", "bank_reader_health", slot, fields=fields)]
 

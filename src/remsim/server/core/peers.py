@@ -140,6 +140,8 @@ class Peer(Stateful[PeerState, PeerEvent]):
     slot_heard_at: dict[int, float] = field(default_factory=dict)
     #: Readers that do not work, by slot number.
     readers: dict[int, ReaderHealthInd] = field(default_factory=dict)
+    #: When each stopped or began to work again, in the time that coordinators are given.
+    reader_heard_at: dict[int, float] = field(default_factory=dict)
     #: By slot number; where there is no session, nothing.
     sessions: dict[int, SessionReport] = field(default_factory=dict)
     #: How its slots stand, by slot number, if it tells.
@@ -150,6 +152,8 @@ class Peer(Stateful[PeerState, PeerEvent]):
     announced: ConfigClientBankReq | None = None
     #: Whether it has answered that, and how.
     announced_result: int | None = None
+    #: When it has, in the time that coordinators are given.
+    answered_at: float | None = None
     #: Why it cannot be sent to the bankd of its mapping; empty if it can, or has none.
     address_problem: str = ""
     #: How its slot stands, if it tells.

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drives what each bankd knows towards what the database holds: removals first, then creations.
 
-The order per bank is the whole art. A removal goes out as soon as the bankd is there and owes no answer to the
-creation of the same mapping; no creation goes out while a removal waits; and the bankd hears of no mapping before the
-database knows that it may have. Answers are matched with the pair of slots in the request that they answer, so an
-answer too many cannot move anything.
+The order per bank is the whole art. A removal goes out as soon as the bankd is there and owes no answer to the creation
+of the same mapping; no creation goes out while a removal waits; and the bankd hears of no mapping before the database
+knows that it may have. A removal whose two slots are mapped to each other again is not sent to a bankd that returns: it
+has nothing to change, and a removal would end a session that goes on. Answers are matched with the pair of slots in the
+request that they answer, so an answer too many cannot move anything.
 """
 
 from dataclasses import dataclass, field
@@ -68,7 +69,9 @@ class Reconciler:
         bank = self._links[bank_id] = _BankLink(peer.link)
         actions: list[Action] = []
         for mapping in self._slotmap.removals_of_bank(bank_id):
-            actions += self._remove(bank, mapping, now)
+            twin = self._slotmap.live_twin(mapping)
+            if twin is None or twin.is_ending:
+                actions += self._remove(bank, mapping, now)
         return actions + self._offer_all(bank_id, now)
 
     def on_bankd_lost(self, bank_id: int, now: float) -> list[Action]:
@@ -87,9 +90,11 @@ class Reconciler:
         return self._offer([mapping], mapping.bank.bank_id, now)
 
     def on_mapping_deleted(self, mapping: Mapping, now: float) -> list[Action]:
-        """A mapping has become a pending removal."""
+        """A mapping was deleted: it has become a pending removal, or is gone. What it made needless goes out, too."""
         bank = self._links.get(mapping.bank.bank_id)
-        return [] if bank is None else self._remove(bank, mapping, now)
+        if bank is None:
+            return []
+        return [it for each in self._unasked(bank, mapping) for it in self._remove(bank, each, now)]
 
     def on_sent_stored(self, stored: StoreSent, now: float) -> list[Action]:
         """The database knows now that the bankd may know of these mappings."""
@@ -186,8 +191,16 @@ class Reconciler:
             mapping.is_create_unanswered = True
             bank.creates.push(mapping)
             self._asked(bank_id, bank, ("create", mapping.id), now)
+            for removal in self._unasked(bank, mapping):
+                self._slotmap.recreated(removal)
+                actions += [NoteRemoved(removal.id), mapping_event("debug", "removal_needless", removal)]
             actions.append(Send(bank.link, CreateMappingReq(mapping.client, mapping.bank)))
         return actions if not unsent else [*actions, StoreSent(bank_id, tuple(unsent))]
+
+    def _unasked(self, bank: _BankLink, mapping: Mapping) -> list[Mapping]:
+        """The pending removals of a mapping's two slots that the bankd, which is there, was not asked for."""
+        pending = (each for each in self._slotmap.removals_of(mapping) if each.state is MappingState.DELETE_REQ)
+        return [each for each in pending if each.id not in bank.waiting_removals]
 
     def _remove(self, bank: _BankLink, mapping: Mapping, now: float) -> list[Action]:
         if mapping.is_create_unanswered:

@@ -8,7 +8,8 @@ database holds what is desired; the state says how far the bankd has followed:
 - UNACKNOWLEDGED: createMappingReq is on its way, the answer is not there yet.
 - ACTIVE: the bankd said ok.
 - REFUSED: the bankd said no. The client is not sent there; it is tried again when the bankd returns.
-- DELETE_REQ: deletion was ordered and the bankd must still be told: it is absent, or owes the answer to the creation.
+- DELETE_REQ: deletion was ordered and the bankd must still be told: it is absent, or owes the answer to the creation,
+  or is about to be asked for the same two slots again, which makes the removal needless.
 - DELETING: removeMappingReq is on its way.
 - GONE: no bankd has it (any more), and it is forgotten.
 
@@ -18,7 +19,7 @@ lost its slot to another card, is *parked*: its client slot stays taken until th
 client's configuration and no database.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Collection, Iterator
 from dataclasses import InitVar, dataclass, field
 from typing import Final
@@ -29,6 +30,17 @@ from remsim.core.state_machine import Event, State, Stateful, Transitions
 from remsim.redaction import shorten_iccid
 from remsim.server.core.actions import ParkedMapping, StoredMapping
 from remsim.server.core.slot_locks import SlotLocks
+
+#: Slots without a mapping of which is remembered when they lost it; the one that lost it longest ago is forgotten.
+MAX_FREED: Final = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """When the last mapping of a slot ended, in seconds since 1970-01-01 UTC, and what was at its other end."""
+
+    at: float
+    other: BankSlot | ClientSlot
 
 
 class MappingState(State):
@@ -55,6 +67,7 @@ class MappingEvent(Event):
     DELETED = "deleted"
     BANKD_LOST = "bankd lost"
     BANKD_RESET = "resetStateRes ok"
+    RECREATED = "createMappingReq for the same two slots sent"
 
 
 MAPPING_TRANSITIONS: Final[Transitions[MappingState, MappingEvent]] = Transitions(
@@ -79,6 +92,7 @@ MAPPING_TRANSITIONS: Final[Transitions[MappingState, MappingEvent]] = Transition
         (MappingState.DELETE_REQ, MappingEvent.CREATE_REFUSED): MappingState.DELETE_REQ,
         (MappingState.DELETE_REQ, MappingEvent.REMOVE_SENT): MappingState.DELETING,
         (MappingState.DELETE_REQ, MappingEvent.BANKD_LOST): MappingState.DELETE_REQ,
+        (MappingState.DELETE_REQ, MappingEvent.RECREATED): MappingState.GONE,
         (MappingState.DELETING, MappingEvent.REMOVED): MappingState.GONE,
         (MappingState.DELETING, MappingEvent.BANKD_LOST): MappingState.DELETE_REQ,
     },
@@ -151,12 +165,14 @@ class SlotMap:
         self._by_client_slot: dict[ClientSlot, Mapping] = {}
         self._by_card: dict[str, Mapping] = {}
         self._banks: dict[int, _Bank] = {}
+        self._removals: dict[tuple[BankSlot, ClientSlot], dict[int, Mapping]] = {}
         self._parked: dict[int, ParkedMapping] = {}
         self._parked_by_client: dict[ClientSlot, ParkedMapping] = {}
         self._parked_by_card: dict[str, ParkedMapping] = {}
         self._parked_held: set[int] = set()
         self._reserved_bank_slots: set[BankSlot] = set()
         self._reserved_client_slots: set[ClientSlot] = set()
+        self._freed: OrderedDict[BankSlot | ClientSlot, Freed] = OrderedDict()
 
     def __len__(self) -> int:
         """Return the number of live mappings."""
@@ -210,6 +226,7 @@ class SlotMap:
     def add(self, mapping: Mapping) -> None:
         """Enter a live mapping; its slots must be free, or reserved for it."""
         self.unreserve(mapping.bank, mapping.client)
+        self._forget_freed(mapping.bank, mapping.client)
         self._live[mapping.id] = mapping
         self._by_bank_slot[mapping.bank] = mapping
         self._by_client_slot[mapping.client] = mapping
@@ -234,10 +251,15 @@ class SlotMap:
         if stored.is_live:
             self.add(mapping)
         else:
-            self._bank(mapping.bank.bank_id).removals[mapping.id] = mapping
+            self._keep_removal(mapping)
 
-    def delete(self, mapping: Mapping) -> bool:
-        """Take a live mapping out of the live indexes. Returns whether it stays as a pending removal."""
+    def delete(self, mapping: Mapping, wall: float) -> bool:
+        """Take a live mapping out of the live indexes. Returns whether it stays as a pending removal.
+
+        ``wall`` is when, in seconds since 1970-01-01 UTC.
+        """
+        self._note_freed(mapping.bank, Freed(wall, mapping.client))
+        self._note_freed(mapping.client, Freed(wall, mapping.bank))
         bank = self._bank(mapping.bank.bank_id)
         del self._live[mapping.id], self._by_bank_slot[mapping.bank], self._by_client_slot[mapping.client]
         del bank.live[mapping.id]
@@ -247,7 +269,7 @@ class SlotMap:
             mapping.step(MappingEvent.WITHDRAWN)
             return False
         mapping.step(MappingEvent.DELETED)
-        bank.removals[mapping.id] = mapping
+        self._keep_removal(mapping)
         return True
 
     def follow(self, mapping: Mapping, iccid: str | None) -> None:
@@ -262,6 +284,7 @@ class SlotMap:
 
     def park(self, parked: ParkedMapping) -> None:
         """A mapping that was deleted waits for its card."""
+        self._forget_freed(parked.client)
         self._parked[parked.id] = parked
         self._parked_by_client[parked.client] = parked
         self._parked_by_card[parked.iccid] = parked
@@ -276,12 +299,13 @@ class SlotMap:
         """That was not stored."""
         self._parked_held.difference_update(numbers)
 
-    def unpark(self, mapping_id: int) -> ParkedMapping | None:
-        """It waits no more. Returns it, None if it did not wait."""
+    def unpark(self, mapping_id: int, wall: float) -> ParkedMapping | None:
+        """It waits no more, from ``wall`` on. Returns it, None if it did not wait."""
         self._parked_held.discard(mapping_id)
         parked = self._parked.pop(mapping_id, None)
         if parked is not None:
             del self._parked_by_client[parked.client], self._parked_by_card[parked.iccid]
+            self._note_freed(parked.client, Freed(wall, parked.bank))
         return parked
 
     def is_held(self, parked: ParkedMapping) -> bool:
@@ -303,7 +327,23 @@ class SlotMap:
     def removed(self, mapping: Mapping) -> None:
         """The bankd has answered removeMappingReq: forget the mapping. Raises IllegalTransitionError."""
         mapping.step(MappingEvent.REMOVED)
+        self._drop_removal(mapping)
+
+    def recreated(self, mapping: Mapping) -> None:
+        """The bankd is asked for the same two slots again: forget this removal. Raises IllegalTransitionError."""
+        mapping.step(MappingEvent.RECREATED)
+        self._drop_removal(mapping)
+
+    def _keep_removal(self, mapping: Mapping) -> None:
+        self._bank(mapping.bank.bank_id).removals[mapping.id] = mapping
+        self._removals.setdefault((mapping.bank, mapping.client), {})[mapping.id] = mapping
+
+    def _drop_removal(self, mapping: Mapping) -> None:
         del self._bank(mapping.bank.bank_id).removals[mapping.id]
+        twins = self._removals[mapping.bank, mapping.client]
+        del twins[mapping.id]
+        if not twins:
+            del self._removals[mapping.bank, mapping.client]
 
     # Look-ups
 
@@ -323,6 +363,10 @@ class SlotMap:
         """The live mapping that follows a card."""
         return self._by_card.get(iccid)
 
+    def freed(self, slot: BankSlot | ClientSlot) -> Freed | None:
+        """When the last mapping of a slot ended that has none; None: not in this run, or it has one."""
+        return self._freed.get(slot)
+
     def live_of_bank(self, bank_id: int) -> tuple[Mapping, ...]:
         """The live mappings of one bank, oldest first."""
         return tuple(self._bank(bank_id).live.values())
@@ -331,9 +375,28 @@ class SlotMap:
         """The pending removals of one bank, oldest first."""
         return tuple(self._bank(bank_id).removals.values())
 
+    def removals_of(self, mapping: Mapping) -> tuple[Mapping, ...]:
+        """The pending removals of the same two slots as a mapping's, its own among them, oldest first."""
+        return tuple(self._removals.get((mapping.bank, mapping.client), {}).values())
+
+    def live_twin(self, mapping: Mapping) -> Mapping | None:
+        """The live mapping of the same two slots as a pending removal's."""
+        twin = self._by_bank_slot.get(mapping.bank)
+        return twin if twin is not None and twin.client == mapping.client else None
+
     def removal_count(self) -> int:
         """How many removals are pending in all."""
         return sum(len(bank.removals) for bank in self._banks.values())
+
+    def _note_freed(self, slot: BankSlot | ClientSlot, freed: Freed) -> None:
+        self._freed.pop(slot, None)
+        self._freed[slot] = freed
+        if len(self._freed) > MAX_FREED:
+            self._freed.popitem(last=False)
+
+    def _forget_freed(self, *slots: BankSlot | ClientSlot) -> None:
+        for slot in slots:
+            self._freed.pop(slot, None)
 
     def _bank(self, bank_id: int) -> _Bank:
         return self._banks.setdefault(bank_id, _Bank())

@@ -128,7 +128,11 @@ class Warnings:
         return [] if alert is None else [_event("warning_cleared", alert, "info")]
 
     def replace(self, kinds: frozenset[str], found: Mapping[tuple[str, str], Alert], wall: float) -> list[LogEvent]:
-        """Of these kinds there is exactly what was ``found`` now; its numbers and times do not matter."""
+        """Of these kinds there is exactly what was ``found`` now.
+
+        Its numbers do not matter, and neither do its times, if there was a warning already; of a new one they say since
+        when it is wrong, 0: not known.
+        """
         events: list[LogEvent] = []
         for kind, about in [key for key in self._alerts if key[0] in kinds and key not in found]:
             events += self.clear(kind, about)
@@ -138,7 +142,7 @@ class Warnings:
                 alert.about,
                 alert.text,
                 alert.hint,
-                wall=wall,
+                wall=min(alert.since, wall) or wall,
                 severity=alert.severity,
                 other=alert.other,
             )

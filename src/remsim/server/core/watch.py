@@ -78,33 +78,38 @@ class Watch:
     #: Since when each bank or mapping has lacked something.
     _since: dict[str, float] = field(default_factory=dict)
 
-    def look(self, missing: Iterable[tuple[Mapping, list[str]]], now: float) -> Found:
-        """Everything of ``KINDS`` that is wrong; ``missing`` has each mapping with what it lacks, in words."""
+    def look(self, missing: Iterable[tuple[Mapping, list[str], float | None]], now: float) -> Found:
+        """Everything of ``KINDS`` that is wrong.
+
+        ``missing`` has each mapping with what it lacks, in words, and since when, in seconds since 1970-01-01 UTC;
+        None: that is not known.
+        """
         found: Found = {}
-        absent: dict[int, int] = {}
+        absent: dict[int, tuple[int, float]] = {}
         lacking: dict[str, float] = {}
-        for mapping, lacks in missing:
+        for mapping, lacks, began_at in missing:
             bank_id = mapping.bank.bank_id
             peer = self.peers.by_bank(bank_id)
             if peer is None:
-                absent[bank_id] = absent.get(bank_id, 0) + 1
-            elif not self._about_card(mapping, peer, found) and lacks:
+                absent[bank_id] = (absent.get(bank_id, (0, 0.0))[0] + 1, began_at or 0.0)
+            elif not self._about_card(mapping, peer, found, began_at if lacks and began_at else 0.0) and lacks:
                 since = lacking[str(mapping.client)] = self._since.get(str(mapping.client), now)
                 if now - since >= PATIENCE_S:
-                    _add(found, _not_operational(mapping, lacks))
-        for bank_id, count in absent.items():
+                    _add(found, _not_operational(mapping, lacks, began_at or 0.0))
+        for bank_id, (count, left_at) in absent.items():
             name = f"B{bank_id}"
             since = lacking[name] = self._since.get(name, now)
             if now - since >= PATIENCE_S:
                 text = f"{absence(f'bank {bank_id}', self.known.bank(bank_id))}; {_mappings(count)} it"
-                _add(found, _alert("bank-absent", name, text, "is its bankd running, and does it reach the server?"))
+                hint = "is its bankd running, and does it reach the server?"
+                _add(found, Alert(0, "bank-absent", name, left_at, text, hint))
         self._since = lacking
         self._cards(found)
         self._readers(found)
         self._identities(found, now)
         return found
 
-    def _about_card(self, mapping: Mapping, peer: Peer, found: Found) -> bool:
+    def _about_card(self, mapping: Mapping, peer: Peer, found: Found, began_at: float) -> bool:
         """Whether the mapping lacks something that has a warning of its own."""
         bank, client = mapping.bank, mapping.client
         if mapping.state is MappingState.REFUSED:
@@ -112,7 +117,7 @@ class Watch:
             if bank.slot_nr >= peer.number_of_slots:
                 text = f"bank {bank.bank_id} has no slot {bank.slot_nr}, to which {client} is mapped"
             hint = "see the log of that bankd; map another slot"
-            _add(found, Alert(0, "mapping-refused", str(client), 0.0, text, hint, "error", bank))
+            _add(found, Alert(0, "mapping-refused", str(client), began_at, text, hint, "error", bank))
             return True
         status = peer.slot_status.get(bank.slot_nr)
         tells = peer.identity is not None and CARDS in (peer.identity.abilities or ())
@@ -120,7 +125,7 @@ class Watch:
         if (status is not None and status.card_present is False) or is_gone:
             text = f"there is no card in {bank}, which {client} uses"
             hint = "put the card back, or give the modem another one"
-            _add(found, Alert(0, "card-pulled", str(bank), 0.0, text, hint, "warning", client))
+            _add(found, Alert(0, "card-pulled", str(bank), began_at, text, hint, "warning", client))
             return True
         return bank.slot_nr in peer.readers
 
@@ -129,7 +134,7 @@ class Watch:
             card = shorten_iccid(parked.iccid)
             text = f"{parked.client} waits for the card {card}, which was in {parked.bank}; another card is there now"
             hint = "put the card into any slot, or give the modem another one"
-            _add(found, Alert(0, "card-away", str(parked.client), 0.0, text, hint, "warning", parked.bank))
+            _add(found, Alert(0, "card-away", str(parked.client), parked.since, text, hint, "warning", parked.bank))
         for iccid, (first, second, *_) in self.inventory.twins().items():
             text = f"the cards in {first} and {second} have one number, {shorten_iccid(iccid)}"
             hint = "is one of them a copy? mappings that follow this number stay where they are until one is gone"
@@ -164,10 +169,10 @@ def _mappings(count: int) -> str:
     return "1 mapping waits for" if count == 1 else f"{count} mappings wait for"
 
 
-def _not_operational(mapping: Mapping, lacks: list[str]) -> Alert:
+def _not_operational(mapping: Mapping, lacks: list[str], began_at: float) -> Alert:
     hint = f"see remsim ctl wait {mapping.client}"
     text = f"{mapping.client} cannot use {mapping.bank}: {'; '.join(lacks)}"
-    return Alert(0, "mapping-not-operational", str(mapping.client), 0.0, text, hint, "warning", mapping.bank)
+    return Alert(0, "mapping-not-operational", str(mapping.client), began_at, text, hint, "warning", mapping.bank)
 
 
 def _alert(kind: str, about: str, text: str, hint: str, *, is_error: bool = False) -> Alert:

@@ -14,8 +14,8 @@ from remsim.server.api.routing import sight_of
 from remsim.server.api.v2.views import Views
 from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.core.warnings import Alert
+from remsim.server.mapping_lacks import NO_CARD, READER_FAILS
 from remsim.server.page import states
-from remsim.server.query import NO_CARD, READER_FAILS
 from remsim.server.runtime import ServerRuntime
 
 
@@ -78,15 +78,11 @@ def _of_mappings(runtime: ServerRuntime, views: Views, grant: Grant, told: set[s
     for info in runtime.query.mappings(sight_of(grant)):
         if not info.is_bank_connected or not (missing := info.missing) or _is_told(info.bank, info.client, told):
             continue
-        model = views.mapping(info)
-        if not info.is_client_connected:
-            client = views.client_slot(info.client)
-            since, source, address = client.link.since, client.link.source, address_of(str(info.client))
-        else:
-            since, source, address = model.state.since, model.state.source, address_of(str(info.bank))
-        is_grave = states.of_mapping(model).state == "problem"
-        subject, text = f"{info.client} → {info.bank}", states.short(missing[0])
-        yield PageProblem(subject, address, text, since, source, _todo(missing[0]), is_grave=is_grave)
+        model = states.of_mapping(views.mapping(info))
+        address = address_of(str(info.bank if info.is_client_connected else info.client))
+        subject, is_grave = f"{info.client} → {info.bank}", model.state == "problem"
+        todo = _todo(missing[0])
+        yield PageProblem(subject, address, model.text, model.since, model.source, todo, is_grave=is_grave)
 
 
 def _is_told(bank: BankSlot, client: ClientSlot, told: set[str]) -> bool:

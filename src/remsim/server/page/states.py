@@ -8,7 +8,7 @@ from typing import Final
 
 from remsim.core.values import dataclass
 from remsim.rest import models
-from remsim.server.query import NO_CARD, READER_FAILS
+from remsim.server.mapping_lacks import NO_CARD, READER_FAILS
 
 #: Symbols differ in shape, so that nobody needs the colours.
 SYMBOLS: Final = {
@@ -69,7 +69,7 @@ def of_bank_slot(slot: models.BankSlotModel, link: models.LinkObserved) -> Shown
         case _ if slot.lock is not None and slot.card.state != "absent":
             return Shown("locked", f"locked: {slot.lock.reason}", slot.lock.since, "server")
         case "present":
-            return shown("free", "free", slot.card)
+            return _free("free", slot.card, slot.unmapped_since)
         case "absent":
             return shown("empty", "no card", slot.card)
         case _:
@@ -79,11 +79,19 @@ def of_bank_slot(slot: models.BankSlotModel, link: models.LinkObserved) -> Shown
 
 def of_mapping(mapping: models.MappingModel) -> Shown:
     """The state of a mapping."""
+    observed = mapping.usability or mapping.state
     if mapping.operational:
-        return shown("active", "in force", mapping.state)
+        return shown("active", "in force", observed)
     reason = mapping.missing[0]
     is_trouble = mapping.state.state == "refused" or reason in _TROUBLE or "refused" in reason
-    return shown("problem" if is_trouble else "waiting", short(reason), mapping.state)
+    return shown("problem" if is_trouble else "waiting", short(reason), observed)
+
+
+def _free(text: str, observed: models.Observed, unmapped_since: str | None) -> Shown:
+    """What can be had: since it is there, or since its last mapping has ended."""
+    if unmapped_since is not None and (observed.since is None or unmapped_since > observed.since):
+        return Shown("free", text, unmapped_since, "server")
+    return shown("free", text, observed)
 
 
 def short(reason: str) -> str:
@@ -96,7 +104,7 @@ def of_client_slot(slot: models.ClientSlotModel) -> Shown:
     if slot.link.state == "absent":
         return shown("away", "not connected", slot.link)
     if slot.mapping is None:
-        return shown("free", "has no card", slot.link)
+        return _free("has no card", slot.link, slot.unmapped_since)
     return of_mapping(slot.mapping)
 
 

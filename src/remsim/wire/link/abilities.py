@@ -25,6 +25,7 @@ from remsim.wire.link.ability_bits import (
     SESSIONS,
     SLOTS,
     SLOTS_2,
+    TIMES,
     TRACE,
 )
 from remsim.wire.messages import extensions, health, rspro
@@ -33,6 +34,7 @@ from remsim.wire.messages.rspro import Message
 __all__ = [
     "ABILITIES",
     "ABILITY_OF",
+    "ABILITY_OF_ELEMENTS",
     "ADVERTISE",
     "AHEAD",
     "AUDIT",
@@ -48,6 +50,7 @@ __all__ = [
     "SESSIONS",
     "SLOTS",
     "SLOTS_2",
+    "TIMES",
     "TRACE",
     "introduce",
     "voids_commands",
@@ -73,6 +76,11 @@ ABILITY_OF: Final[dict[type[Message], str]] = {
     health.InventoryInd: INVENTORY,
     extensions.TraceReq: TRACE,
     extensions.TraceInd: TRACE,
+}
+#: Elements that a message carries only to a peer that named the ability: attribute and ability.
+ABILITY_OF_ELEMENTS: Final[dict[type[Message], tuple[str, str]]] = {
+    rspro.TpduCardToModem: ("bank_us", TIMES),
+    health.ClientHealthInd: ("network", TIMES),
 }
 
 

@@ -17,7 +17,18 @@ from remsim.wire import ccm, ipa
 from remsim.wire.ccm import CcmType
 from remsim.wire.errors import DecodeError, FrameError, FrameSizeError, LocalProtocolError
 from remsim.wire.link import classic
-from remsim.wire.link.abilities import ABILITIES, ABILITY_OF, ADVERTISE, ECHO, RESUME, SLOTS, introduce, voids_commands
+from remsim.wire.link.abilities import (
+    ABILITIES,
+    ABILITY_OF,
+    ABILITY_OF_ELEMENTS,
+    ADVERTISE,
+    ECHO,
+    RESUME,
+    SLOTS,
+    TIMES,
+    introduce,
+    voids_commands,
+)
 from remsim.wire.link.events import (
     Event,
     IdentityReceived,
@@ -33,6 +44,7 @@ from remsim.wire.link.requests import MAX_OUTSTANDING, MAX_UNANSWERED, Asked, Re
 from remsim.wire.link.tags import LinkTags, TagPolicy, is_newer
 from remsim.wire.messages import rspro
 from remsim.wire.messages.codec import decode_pdu, encode_pdu
+from remsim.wire.messages.extensions import MAX_MICROSECONDS
 from remsim.wire.messages.fast_codec import SessionCodec
 from remsim.wire.messages.rspro import (
     REQUEST_OF,
@@ -126,6 +138,12 @@ class LinkEngine:
         self._session: SessionCodec | None = None
         # The command that ``receive_tpdu`` returned last, until it is answered: cheaper than among all requests.
         self._tpdu_tag: int | None = None
+        #: The peer of the attached session is told how long we had its commands, so the owner says when they come and
+        #: when they are answered.
+        self.tells_times = False
+        # When that command came, and when the others did that are not answered; in the owner's fine time.
+        self._tpdu_at = 0.0
+        self._arrivals: dict[int, float] = {}
         # The command that the peer waits for, if it has returned to a session.
         self._awaited: int | None = None
         self._failed = False
@@ -145,6 +163,7 @@ class LinkEngine:
         Raises LocalProtocolError if the message is out of range, an answer that nobody asked for, too long for the
         peer, or one that a classic peer does not survive.
         """
+        self._check_elements(message)
         if type(message) in REQUEST_OF:
             self._note_tpdu()
             tag = self._requests.complete(cast(Response, message), reply_to)
@@ -168,6 +187,7 @@ class LinkEngine:
         elif voids_commands(message):
             self._requests.cancel_commands()
             self._tpdu_tag = None
+            self._arrivals.clear()
         elif isinstance(message, rspro.SessionInd):
             self._expect_awaited(message)
         self._output.append(frame)
@@ -201,15 +221,19 @@ class LinkEngine:
     def attach_session(self, client: ClientSlot, bank: BankSlot) -> None:
         """From now on recognise the TPDUs of this session at sight; see ``receive_tpdu``. For the bankd's end."""
         self._session = SessionCodec(client, bank, is_bank=True)
+        self.tells_times = TIMES in self.common_abilities
 
     def detach_session(self) -> None:
         """Treat every frame alike again."""
         self._session = None
+        self.tells_times = False
+        self._arrivals.clear()
 
-    def receive_tpdu(self, data: bytes) -> tuple[int, bytes] | None:
+    def receive_tpdu(self, data: bytes, at: float = 0.0) -> tuple[int, bytes] | None:
         """(operation tag, command TPDU) if ``data`` is one whole frame of the attached session, else None.
 
         None: it goes to ``receive_data``. Otherwise ``answer_tpdu`` gives the frame that answers it, now or later.
+        ``at`` is read where ``tells_times``: the present, in seconds of a clock that is fine enough for a command.
         """
         session = self._session
         if session is None or self._failed or self._reader.buffer:
@@ -219,6 +243,7 @@ class LinkEngine:
             if self._tpdu_tag is not None:
                 self._note_tpdu()
             self._tpdu_tag = found[0]
+            self._tpdu_at = at
         return found
 
     def _note_tpdu(self) -> None:
@@ -226,20 +251,28 @@ class LinkEngine:
         tag, self._tpdu_tag = self._tpdu_tag, None
         if tag is not None:
             self.expect_response(TpduModemToCard, tag)
+            if self.tells_times:
+                self._arrivals[tag] = self._tpdu_at
 
-    def answer_tpdu(self, tag: int, response: bytes) -> bytes:
+    def answer_tpdu(self, tag: int, response: bytes, at: float = 0.0) -> bytes:
         """The frame that answers a command of the attached session, behind what ``data_to_send`` has ready.
 
-        Raises LocalProtocolError if no command with this tag waits for an answer.
+        ``at`` is as for ``receive_tpdu``. Raises LocalProtocolError if no command with this tag waits for an answer.
         """
         session = self._session
         if session is None:
             raise LocalProtocolError(f"no session is attached for the response with tag {tag}")
         if tag == self._tpdu_tag:
             self._tpdu_tag = None
+            came_at: float | None = self._tpdu_at
         else:
             self._requests.complete_command(tag)
-        frame = session.encode(tag, response)
+            came_at = self._arrivals.pop(tag, None)
+        if came_at is None or not self.tells_times:
+            frame = session.encode(tag, response)
+        else:
+            us = round((at - came_at) * 1e6)
+            frame = session.encode_timed(tag, response, us if 0 <= us <= MAX_MICROSECONDS else _bounded(us))
         return frame if not self._output else self.data_to_send() + frame
 
     def probe(self, now: float, timeout_s: float) -> None:
@@ -258,6 +291,11 @@ class LinkEngine:
         output, self._output = self._output, []
         return output[0] if len(output) == 1 else b"".join(output)
 
+    def _check_elements(self, message: Message) -> None:
+        found = ABILITY_OF_ELEMENTS.get(type(message))
+        if found is not None and found[1] not in self.common_abilities and getattr(message, found[0]) is not None:
+            raise LocalProtocolError(f"{type(message).__name__}.{found[0]} needs the ability {found[1]}")
+
     def _check_safe(self, message: Message) -> None:
         name = type(message).__name__
         if self.peer is None:
@@ -274,8 +312,8 @@ class LinkEngine:
 
     # Receiving
 
-    def receive_data(self, data: bytes, now: float) -> None:
-        """Take what arrived; events queue up for ``next_event``."""
+    def receive_data(self, data: bytes, now: float, at: float = 0.0) -> None:
+        """Take what arrived; events queue up for ``next_event``. ``at`` is as for ``receive_tpdu``."""
         if self._failed:
             return
         self._reader.receive_data(data)
@@ -284,7 +322,7 @@ class LinkEngine:
                 self.frames += 1
                 is_rspro, payload = frame
                 if is_rspro:
-                    self._on_pdu(payload, now)
+                    self._on_pdu(payload, now, at)
                 else:
                     self._on_ccm(payload, now)
             if self._will_ask_identity and self.frames:
@@ -296,7 +334,7 @@ class LinkEngine:
         """The oldest event not yet taken."""
         return self._events.popleft() if self._events else None
 
-    def _on_pdu(self, payload: bytes, now: float) -> None:
+    def _on_pdu(self, payload: bytes, now: float, at: float) -> None:
         try:
             pdu = decode_pdu(payload)
         except DecodeError as error:
@@ -317,6 +355,8 @@ class LinkEngine:
                 self._learn_abilities(message.identity, now)
             elif self._session is not None and isinstance(message, rspro.TpduModemToCard):
                 self._session.learn_flags(message)
+                if self.tells_times:
+                    self._arrivals[pdu.tag] = at
             elif voids_commands(message):
                 self._requests.forget_commands()
             elif isinstance(message, rspro.ResumeInd):
@@ -355,6 +395,7 @@ class LinkEngine:
     def cancel(self, tag: int, response: type[Response]) -> None:
         """A request that gets no answer after all (a reset made it void)."""
         self._requests.cancel(tag, response)
+        self._arrivals.pop(tag, None)
 
     def _learn_role(self, message: rspro.ConnectBankReq | rspro.ConnectClientReq) -> None:
         if self.peer is not None:
@@ -452,6 +493,10 @@ class LinkEngine:
         # What follows does not count, frames that have arrived already included.
         self._reader = ipa.FrameReader()
         self._events.append(LinkFailed(reason, limit))
+
+
+def _bounded(us: int) -> int:
+    return max(0, min(us, MAX_MICROSECONDS))
 
 
 #: Makes the engine of a new link; the argument is the present time.

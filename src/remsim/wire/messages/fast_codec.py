@@ -15,12 +15,16 @@ from typing import Final, NamedTuple
 from remsim.core.errors import IdRangeError
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire import ipa
-from remsim.wire.errors import DecodeError
+from remsim.wire.errors import DecodeError, LocalProtocolError
 from remsim.wire.messages import ber
+from remsim.wire.messages.extensions import MAX_MICROSECONDS
 from remsim.wire.messages.rspro import MAX_COMMAND, NO_FLAGS, RsproPdu, TpduCardToModem, TpduFlags, TpduModemToCard
 
 _MODEM_TO_CARD, _CARD_TO_MODEM = 0xAC, 0xAD
 _SEQUENCE, _OCTET_STRING, _MSG = b"\x30", 0x04, 0xA2
+#: Of the time behind the data of an answer: identifier and length, by the length; the largest number has four bytes.
+_TIME: Final = 0x96
+_TIME_HEADS: Final = (b"", *(bytes((_TIME, length)) for length in range(1, 5)))
 _VERSION_AND_TAG = b"\x80\x01\x02\x81"
 _FLAGS_SIZE: Final = 14  # 30 0C and four times 01 01 xx
 _SHORTEST: Final = 35  # A shorter PDU cannot hold two slots and the flags.
@@ -67,24 +71,37 @@ class _Slots(NamedTuple):
     flags: TpduFlags
 
 
-_layouts: dict[tuple[int, int, int, int], _Layout] = {}
+_layouts: dict[tuple[int, int, int, int, int], _Layout] = {}
 _shapes: dict[tuple[int, int], _Shape | None] = {}
 _slots: dict[tuple[int, bytes], _Slots] = {}
 _prefixes: dict[tuple[int, int, int, int, int], bytes] = {}
 
 
 def encode(tag: int, message: TpduModemToCard | TpduCardToModem) -> bytes:
-    """DER of a PDU of the current version with this message. ``tag`` must be in range."""
+    """DER of a PDU of the current version with this message. ``tag`` must be in range.
+
+    Raises LocalProtocolError if the time is out of range.
+    """
+    time = b""
     if isinstance(message, TpduModemToCard):
         identifier, client, bank = _MODEM_TO_CARD, message.from_client_slot, message.to_bank_slot
     else:
         identifier, client, bank = _CARD_TO_MODEM, message.to_client_slot, message.from_bank_slot
+        if message.bank_us is not None:
+            if not 0 <= message.bank_us <= MAX_MICROSECONDS:
+                raise LocalProtocolError(f"bankTime: {message.bank_us} is outside 0..{MAX_MICROSECONDS}")
+            number = _time_bytes(message.bank_us)
+            time = _TIME_HEADS[len(number)] + number
     prefix = _prefix(identifier, client, bank, message.flags)
     data = message.data
     tag_bytes = tag.to_bytes(tag.bit_length() // 8 + 1, "big")
-    key = (identifier, len(prefix), len(tag_bytes), len(data))
+    key = (identifier, len(prefix), len(tag_bytes), len(data), len(time))
     head, mid, data_length = _layouts.get(key) or _layout(*key)
-    return b"".join((head, tag_bytes, mid, prefix, data_length, data))
+    return b"".join((head, tag_bytes, mid, prefix, data_length, data, time))
+
+
+def _time_bytes(us: int) -> bytes:
+    return us.to_bytes(us.bit_length() // 8 + 1, "big")
 
 
 def _prefix(identifier: int, client: ClientSlot, bank: BankSlot, flags: TpduFlags) -> bytes:
@@ -110,16 +127,16 @@ def _encode_pair(first: int, second: int) -> bytes:
     return ber.encode(0x30, numbers)
 
 
-def _layout(identifier: int, prefix_size: int, tag_size: int, data_size: int) -> _Layout:
+def _layout(identifier: int, prefix_size: int, tag_size: int, data_size: int, time_size: int) -> _Layout:
     data_length = ber.encode_length(data_size)
-    alternative_size = prefix_size + len(data_length) + data_size
+    alternative_size = prefix_size + len(data_length) + data_size + time_size
     alternative = bytes((identifier,)) + ber.encode_length(alternative_size)
     mid = bytes((_MSG,)) + ber.encode_length(len(alternative) + alternative_size) + alternative
     size = len(_VERSION_AND_TAG) + 1 + tag_size + len(mid) + alternative_size
     head = _SEQUENCE + ber.encode_length(size) + _VERSION_AND_TAG + bytes((tag_size,))
     layout = _Layout(head, mid, data_length)
     if data_size <= _LONGEST_DATA:
-        _layouts[identifier, prefix_size, tag_size, data_size] = layout
+        _layouts[identifier, prefix_size, tag_size, data_size, time_size] = layout
     return layout
 
 
@@ -146,8 +163,12 @@ def decode(pdu: bytes) -> RsproPdu | None:
     except IndexError:
         return None
     data_at = length_at + (1 if length < 0x80 else 2 if length == 0x81 else 3)
+    end, bank_us = size, None
     if not pdu.startswith(_LENGTHS[size - data_at], length_at):
-        return None
+        found = _find_time(pdu, length_at, data_at) if identifier == _CARD_TO_MODEM else None
+        if found is None:
+            return None
+        end, bank_us = found
     prefix = pdu[prefix_at:length_at]
     slots = _slots.get((identifier, prefix)) or _learn_slots(identifier, prefix)
     if slots is None:
@@ -156,7 +177,22 @@ def decode(pdu: bytes) -> RsproPdu | None:
     tag = int.from_bytes(pdu[tag_at:mid_at], "big")
     if identifier == _MODEM_TO_CARD:
         return RsproPdu(tag, TpduModemToCard(client, bank, flags, pdu[data_at:]))
-    return RsproPdu(tag, TpduCardToModem(bank, client, flags, pdu[data_at:]))
+    return RsproPdu(tag, TpduCardToModem(bank, client, flags, pdu[data_at:end], bank_us))
+
+
+def _find_time(pdu: bytes, length_at: int, data_at: int) -> tuple[int, int] | None:
+    """Where the data ends, and the time behind it; None if that is not what DER has of the two."""
+    length = pdu[length_at] if data_at == length_at + 1 else int.from_bytes(pdu[length_at + 1 : data_at])
+    end = data_at + length
+    time_at = end + 2
+    number = pdu[time_at:]
+    size = len(number)
+    if not 1 <= size < len(_TIME_HEADS) or pdu[end:time_at] != _TIME_HEADS[size]:
+        return None
+    if not pdu.startswith(_LENGTHS[length], length_at):
+        return None
+    us = int.from_bytes(number)
+    return (end, us) if _time_bytes(us) == number else None
 
 
 def _learn_shape(size: int, tag_size: int) -> _Shape | None:
@@ -241,6 +277,8 @@ class SessionCodec:
         self._taken_prefix = _prefix(self._takes, client, bank, NO_FLAGS)
         # By number of tag bytes and length of data.
         self._outgoing: dict[tuple[int, int], _Frames] = {}
+        # And by length of the time.
+        self._timed: dict[tuple[int, int, int], _Frames] = {}
         # By length of the frame and number of tag bytes.
         self._incoming: dict[tuple[int, int], _Frames] = {}
         # The tag that came last, which is mostly the next to be sent, and its bytes.
@@ -268,8 +306,21 @@ class SessionCodec:
             self._outgoing[key] = frames = _frames(self._sends, self._sent_prefix, *key)
         return b"".join((frames.head, tag_bytes, frames.middle, data))
 
+    def encode_timed(self, tag: int, data: bytes, us: int) -> bytes:
+        """``encode`` for an answer that says how long the bankd had the command: 0 to 2147483647 microseconds."""
+        tag_bytes = self._tag_bytes if tag == self._tag else tag.to_bytes(tag.bit_length() // 8 + 1, "big")
+        number = us.to_bytes(us.bit_length() // 8 + 1, "big")
+        key = (len(tag_bytes), len(data), len(number))
+        frames = self._timed.get(key)
+        if frames is None:
+            self._timed[key] = frames = _frames(self._sends, self._sent_prefix, *key)
+        return b"".join((frames.head, tag_bytes, frames.middle, data, _TIME_HEADS[key[2]], number))
+
     def decode(self, frame: bytes) -> tuple[int, bytes] | None:
-        """(operation tag, data) if ``frame`` is exactly one frame of this session as we would send it, else None."""
+        """(operation tag, data) if ``frame`` is exactly one frame of this session as we would send it, else None.
+
+        One that says how long the bankd had the command is left to the general decoder.
+        """
         size = len(frame)
         if size < _SHORTEST_FRAME:
             return None
@@ -303,8 +354,10 @@ class SessionCodec:
         return frames
 
 
-def _frames(identifier: int, prefix: bytes, tag_size: int, data_size: int) -> _Frames:
-    key = (identifier, len(prefix), tag_size, data_size)
+def _frames(identifier: int, prefix: bytes, tag_size: int, data_size: int, number_size: int = 0) -> _Frames:
+    time_size = len(_TIME_HEADS[number_size]) + number_size
+    key = (identifier, len(prefix), tag_size, data_size, time_size)
     head, mid, data_length = _layouts.get(key) or _layout(*key)
-    frame = ipa.encode_rspro(b"".join((head, bytes(tag_size), mid, prefix, data_length, bytes(data_size))))
-    return _Frames(frame, _FRAME_HEADER + len(head), tag_size, data_size)
+    rest_size = data_size + time_size
+    frame = ipa.encode_rspro(b"".join((head, bytes(tag_size), mid, prefix, data_length, bytes(rest_size))))
+    return _Frames(frame, _FRAME_HEADER + len(head), tag_size, rest_size)

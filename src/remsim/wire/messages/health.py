@@ -67,6 +67,15 @@ class Quantiles:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkTime:
+    """What passes between a client and its bankd, the programs at both ends included: ability ``times.1``."""
+
+    #: Of commands, less the time that the bankd had each; or of PINGs, where it does not tell that.
+    times: Quantiles
+    is_of_pings: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SlotCounters:
     """Totals of a bank slot since its bankd started."""
 
@@ -215,6 +224,7 @@ class ClientHealthInd:
     #: From a command's hand-over to its answer, guesses left out.
     round_trip: Quantiles | None = None
     latency: Latency | None = None
+    network: NetworkTime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -361,6 +361,8 @@ class TpduCardToModem:
     to_client_slot: ClientSlot
     flags: TpduFlags
     data: bytes
+    #: Microseconds from the command's arrival at the bankd to this answer (ability ``times.1``); None: it does not say.
+    bank_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 """The message table: every structure of ``rspro.asn`` with its fields, identifiers and limits.
 
 One table serves the codec, the generated protocol documentation and the tests, which compare it with the schema
-file. What is ours are whole messages, from FIRST_OF_OURS on; the others are what every classic decoder knows.
+file. What is ours are whole messages, from FIRST_OF_OURS on, and elements of others that the ability of their own
+allows (``abilities.ABILITY_OF_ELEMENTS``); the rest is what every classic decoder knows.
 """
 
 from typing import Final
@@ -205,6 +206,11 @@ QUANTILES = Struct(
         Field("p99us", "p99_us", INTEGER, _COUNT),
     ),
 )
+NETWORK_TIME = Struct(
+    "NetworkTime",
+    health.NetworkTime,
+    (Field("times", "times", SEQUENCE, QUANTILES), Field("isOfPings", "is_of_pings", BOOLEAN, _FLAG)),
+)
 SLOT_COUNTERS = Struct(
     "SlotCounters",
     health.SlotCounters,
@@ -306,6 +312,7 @@ _FROM_BANK = (
 )
 _FLAGS = Field("flags", "flags", SEQUENCE, TPDU_FLAGS)
 _DATA = Field("data", "data", OCTET_STRING, ByteString(0, 65535))
+_BANK_TIME = Field("bankTime", "bank_us", 0x96, Integer(0, extensions.MAX_MICROSECONDS), is_optional=True)
 _STATUS = Field("slotPhysStatus", "slot_phys_status", SEQUENCE, SLOT_PHYS_STATUS)
 
 #: Alternative number (context tag of ``RsproPDU.msg``) to structure; the structure's name is that of the alternative.
@@ -344,7 +351,7 @@ ALTERNATIVES: Final[dict[int, Struct]] = {
     ),
     11: Struct("setAtrRes", rspro.SetAtrRes, (_RESULT,)),
     12: Struct("tpduModemToCard", rspro.TpduModemToCard, (*_FROM_CLIENT, _FLAGS, _DATA)),
-    13: Struct("tpduCardToModem", rspro.TpduCardToModem, (*_FROM_BANK, _FLAGS, _DATA)),
+    13: Struct("tpduCardToModem", rspro.TpduCardToModem, (*_FROM_BANK, _FLAGS, _DATA, _BANK_TIME)),
     14: Struct("clientSlotStatusInd", rspro.ClientSlotStatusInd, (*_FROM_CLIENT, _STATUS)),
     15: Struct("bankSlotStatusInd", rspro.BankSlotStatusInd, (*_FROM_BANK, _STATUS)),
     16: Struct(
@@ -516,6 +523,7 @@ ALTERNATIVES: Final[dict[int, Struct]] = {
             Field("speed", "speed", 0xA6, MODEM_SPEED, is_optional=True),
             Field("roundTrip", "round_trip", 0xA7, QUANTILES, is_optional=True),
             Field("latency", "latency", 0xA8, LATENCY, is_optional=True),
+            Field("network", "network", 0xA9, NETWORK_TIME, is_optional=True),
         ),
     ),
     54: Struct(

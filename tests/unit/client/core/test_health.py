@@ -5,6 +5,7 @@ import pytest
 
 from remsim.client.core.health import FIGURES_S, INTERVAL_S
 from remsim.wire.link.actions import Send
+from remsim.wire.messages import rspro
 from remsim.wire.messages.health import (
     ClientCounters,
     ClientHealthInd,
@@ -12,10 +13,11 @@ from remsim.wire.messages.health import (
     Latency,
     ModemLines,
     ModemSpeed,
+    NetworkTime,
     Quantiles,
 )
 from remsim.wire.messages.rspro import ComponentIdentity, SlotPhysStatus
-from tests.doubles.client_slot import BANK_SLOT, BANKD, CLIENT_SLOT, OWN_SERVER, READ, SERVER, Slot
+from tests.doubles.client_slot import ADDRESS, BANK_SLOT, BANKD, CLIENT_SLOT, OWN_SERVER, READ, SERVER, Slot
 
 HEARING = OWN_SERVER.with_abilities(("echo.1", "client.1"))
 POWERED = SlotPhysStatus(reset_active=False, vcc_present=True, clk_active=True)
@@ -182,3 +184,37 @@ def test_where_the_waiting_went_is_told() -> None:
     (report,) = hear(slot)
     assert isinstance(report.latency, Latency)
     assert (report.latency.commands, report.latency.round_trips) == (1, 1)
+
+
+def network_told(slot: Slot) -> NetworkTime | None:
+    """What the server hears of the network next."""
+    slot.lines(OFF if slot.coordinator.health._lines == POWERED else POWERED)
+    return hear(slot, 2 * INTERVAL_S)[-1].network
+
+
+def test_network_is_told_by_commands_or_else_by_pings() -> None:
+    slot = Slot().with_server(OWN_SERVER.with_abilities(("echo.1", "client.1", "times.1")))
+    health = slot.coordinator.health
+    assert network_told(slot) is None
+    health.on_ping(0.25)
+    assert network_told(slot) == NetworkTime(Quantiles(1, 250_000, 250_000), is_of_pings=True)
+    health.on_network(0.5)
+    health.on_network(0.75)
+    assert network_told(slot) == NetworkTime(Quantiles(2, 500_000, 750_000), is_of_pings=False)
+    # A bankd in its place that does not say how long it has a command.
+    health.on_network(None)
+    assert network_told(slot) == NetworkTime(Quantiles(1, 250_000, 250_000), is_of_pings=True)
+
+
+def test_network_to_another_bankd_is_another_one() -> None:
+    slot = Slot().with_server(OWN_SERVER.with_abilities(("echo.1", "client.1", "times.1")))
+    slot.coordinator.health.on_ping(0.25)
+    slot.coordinator.health.on_network(0.5)
+    slot.hear(SERVER, rspro.ConfigClientBankReq(BANK_SLOT, ADDRESS))
+    assert network_told(slot) is None
+
+
+def test_server_without_the_ability_hears_nothing_of_the_network() -> None:
+    slot = hearing()
+    slot.coordinator.health.on_network(0.5)
+    assert network_told(slot) is None

@@ -4,7 +4,7 @@
 import pytest
 
 from remsim.ahead.figures import AheadFigures
-from remsim.client.core.actions import Respond
+from remsim.client.core.actions import Action, Respond
 from remsim.wire.link.actions import LinkId, Send
 from remsim.wire.messages import extensions, rspro
 from tests.doubles.client_slot import BANK_SLOT, BANKD, CARD_ATR, CLIENT_SLOT, OWN_BANKD, READ, Slot
@@ -95,3 +95,71 @@ def test_wait_for_a_lost_link_is_told_apart_and_is_no_measure_of_distance() -> N
     figures = slot.coordinator.latency
     assert figures.waited_s == pytest.approx(7.5)
     assert (figures.commands, figures.round_trip_s) == (1, None)
+
+
+def answer(bank_us: int | None) -> rspro.TpduCardToModem:
+    """The card's answer, and how long the bankd had the command."""
+    return rspro.TpduCardToModem(BANK_SLOT, CLIENT_SLOT, rspro.NO_FLAGS, b"\x90\x00", bank_us)
+
+
+def measured(actions: list[Action]) -> list[tuple[int | None, bool]]:
+    """Of each command that is answered, what the bankd took, and whether the rest is the network's."""
+    return [(action.command.bank_us, action.command.is_measure) for action in actions if isinstance(action, Respond)]
+
+
+@pytest.mark.parametrize("bank_us", [None, 0, 2500])
+def test_command_knows_how_long_the_bankd_had_it(bank_us: int | None) -> None:
+    slot = Slot().with_card(OWN_BANKD)
+    request = slot.command()
+    assert measured(slot.hear(BANKD, answer(bank_us), request=request)) == [(bank_us, True)]
+
+
+def test_answer_ahead_is_no_measure_of_the_network() -> None:
+    slot = served()
+    assert measured(slot.tpdu(SELECT)) == [(None, False)]
+    # Nor is one that was under way.
+    slot = Slot().with_card(AHEAD_BANKD)
+    slot.card_answers(slot.command(), b"\x90\x00")
+    slot.tpdu(SELECT)
+    assert measured(slot.hear(BANKD, extensions.AheadInd(5, 1, SELECT, b"\x61\x10"))) == [(None, False)]
+
+
+def held() -> Slot:
+    """A slot with a session that outlives its link."""
+    slot = Slot().with_bankd(AHEAD_BANKD)
+    slot.hear(BANKD, session_ind(is_resumed=False))
+    slot.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))
+    return slot
+
+
+def back(slot: Slot) -> None:
+    """The session goes on over another link."""
+    slot.up(AGAIN)
+    slot.answer(AGAIN, AHEAD_BANKD)
+    slot.hear(AGAIN, session_ind(is_resumed=True))
+
+
+@pytest.mark.parametrize("comes_before_the_loss", [True, False])
+def test_command_that_waited_for_a_link_is_no_measure_of_the_network(*, comes_before_the_loss: bool) -> None:
+    slot = held()
+    if comes_before_the_loss:
+        slot.tpdu(READ)
+    slot.lose(BANKD)
+    if not comes_before_the_loss:
+        slot.tpdu(READ)
+    back(slot)
+    tag = slot.coordinator.tags.next_tag(_sent(slot))
+    assert measured(slot.hear(AGAIN, answer(300), tag)) == [(300, False)]
+    slot.tpdu(READ)
+    tag = slot.coordinator.tags.next_tag(_sent(slot))
+    assert measured(slot.hear(AGAIN, answer(300), tag)) == [(300, True)]
+
+
+def test_command_that_waited_for_another_is_no_measure_of_the_network() -> None:
+    slot = held()
+    slot.tpdu(READ)
+    slot.tpdu(READ)
+    tag = slot.coordinator.tags.next_tag(_sent(slot))
+    assert measured(slot.hear(BANKD, answer(1), tag)) == [(1, True)]
+    tag = slot.coordinator.tags.next_tag(_sent(slot))
+    assert measured(slot.hear(BANKD, answer(1), tag)) == [(1, False)]

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from fastapi import Request
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -113,6 +114,27 @@ def test_routes_are_made_at_the_first_request_and_once_but_for_those_of_the_firs
     after = [getattr(route, "path", "") for route in app.router.routes]
     assert before == ["/openapi.json", "/unseen"]
     assert after == [*before, "/things/{name}", "/things/{name}", "/things", "/things/{name}"]
+
+
+WHOSE = Resource()
+
+
+@WHOSE.get("/whose")
+async def tell(request: Request) -> Response:
+    """Which application answers."""
+    return Response(str(request.app.state.name))
+
+
+def test_applications_of_one_process_have_the_same_routes_and_answer_each_for_itself() -> None:
+    clients = [_client(role) for role in (TokenRole.OPERATOR, TokenRole.VIEWER)]
+    apps = [client.app for client in clients if isinstance(client.app, RestApplication)]
+    for client, app, name in zip(clients, apps, ("one", "other"), strict=True):
+        app.state.name = name
+        app.offer(WHOSE)
+        assert client.get("/whose").text == name
+    first, second = ([route for route in app.routes if isinstance(route, APIRoute)] for app in apps)
+    assert all(one is other for one, other in zip(first, second, strict=True))
+    assert [client.delete("/things/a").status_code for client in clients] == [200, 500]
 
 
 def test_who_asks_for_the_routes_gets_them_without_any_request() -> None:

@@ -87,6 +87,20 @@ def test_newer_deletion_replaces_an_older_one_that_the_client_has_not_heard_of()
     assert world.told(world.client("7:0")) == ["B1:1 none"]
 
 
+def test_client_that_has_the_same_slot_again_is_not_told_of_the_deletion() -> None:
+    world = ServerWorld()
+    bank = world.bank(1)
+    world.post("1:0", "7:0")
+    world.answer(bank, rspro.CreateMappingReq)
+    world.delete("1:0")
+    world.answer(bank, rspro.RemoveMappingReq)
+    world.post("1:0", "7:0")
+    client = world.client("7:0")
+    assert world.told(client) == []
+    world.answer(bank, rspro.CreateMappingReq, ResultCode.ILLEGAL_SLOT_ID)
+    assert world.told(client) == ["B1:0 none"]
+
+
 def test_deletion_that_a_client_has_not_heard_of_replaces_an_older_one() -> None:
     world = ServerWorld()
     bank, client = world.bank(1), world.client("7:0")

@@ -257,6 +257,84 @@ def test_returning_bankd_gets_removals_first_then_creations() -> None:
     assert world.asked(bank) == ["-B1:0 C0:0", "-B1:2 C2:0", "+B1:1 C1:0", "+B1:0 C2:0"]
 
 
+def test_returning_bankd_keeps_a_mapping_that_was_deleted_and_made_again() -> None:
+    world = ServerWorld()
+    client, bank = world.client("7:0"), world.bank(1)
+    world.post("1:0", "7:0")
+    world.answer(bank, rspro.CreateMappingReq)
+    world.lose(bank)
+    for _ in range(2):
+        world.delete("1:0")
+        world.post("1:0", "7:0")
+    world.post("1:1", "8:0")
+    world.delete("1:1")
+    assert world.rows.removals == {1}
+    bank = world.bank(1)
+    assert world.asked(bank) == ["+B1:0 C7:0"]
+    assert world.rows.removals == set()
+    world.answer(bank, rspro.CreateMappingReq)
+    assert world.told(client) == [AT_BANK, "B1:0 none", AT_BANK]
+
+
+@pytest.mark.parametrize("is_known_to_be_sent", [True, False])
+def test_what_was_made_again_and_deleted_before_it_was_sent_is_removed(is_known_to_be_sent: bool) -> None:
+    world = ServerWorld()
+    bank = world.bank(1)
+    world.post("1:0", "7:0")
+    world.answer(bank, rspro.CreateMappingReq)
+    world.lose(bank)
+    world.delete("1:0")
+    world.post("1:0", "7:0")
+    world.is_store_slow = True
+    bank = world.bank(1)
+    if not is_known_to_be_sent:
+        world.is_store_broken = True
+        world.commit()
+        world.is_store_broken = False
+    assert world.asked(bank) == []
+    world.delete("1:0")
+    world.commit()
+    asked = world.asked(bank)
+    assert asked == ["-B1:0 C7:0"] * (2 if is_known_to_be_sent else 1)
+    for _ in asked:
+        world.answer(bank, rspro.RemoveMappingReq)
+    assert world.rows.removals == set()
+    assert world.coordinator.slotmap.removal_count() == 0
+
+
+def test_removal_is_forgotten_only_when_the_database_knows_that_the_bankd_is_told_again() -> None:
+    world = ServerWorld()
+    bank = world.bank(1)
+    world.post("1:0", "7:0")
+    world.answer(bank, rspro.CreateMappingReq)
+    world.lose(bank)
+    world.delete("1:0")
+    world.post("1:0", "7:0")
+    world.is_store_slow = True
+    world.bank(1)
+    assert world.rows.removals == {1}
+    world.is_store_slow = False
+    world.start()
+    assert world.asked(world.bank(1)) == ["+B1:0 C7:0"]
+    assert world.rows.removals == set()
+
+
+def test_bankd_that_returns_while_the_mapping_made_again_is_being_deleted_is_told_to_remove_it() -> None:
+    world = ServerWorld()
+    bank = world.bank(1)
+    world.post("1:0", "7:0")
+    world.answer(bank, rspro.CreateMappingReq)
+    world.lose(bank)
+    world.delete("1:0")
+    world.post("1:0", "7:0")
+    world.is_store_slow = True
+    world.delete("1:0")
+    bank = world.bank(1)
+    assert world.asked(bank) == ["-B1:0 C7:0"]
+    world.commit()
+    assert world.asked(bank) == ["-B1:0 C7:0"]
+
+
 def test_reset_of_a_bank_creates_all_that_is_desired_again() -> None:
     world = ServerWorld()
     client, bank = world.client("7:0"), world.bank(1)

@@ -160,7 +160,7 @@ def test_one_that_waits_keeps_its_client_slot() -> None:
     assert change is not None
     bank.run([change])
     assert (bank.mapped(), bank.parked_clients(), bank.rows.parked) == ({"C7:0": "B1:3"}, [], {})
-    assert bank.coordinator.slotmap.unpark(parked.id) is None
+    assert bank.coordinator.slotmap.unpark(parked.id, 5.0) is None
 
 
 def test_what_an_operator_decides_about_one_that_waits_holds_though_its_card_comes() -> None:

@@ -7,7 +7,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.server.core import latency_history
 from remsim.server.core.latency_history import KEPT_S, MAX_POINTS, LatencyHistory, LatencyPoint
-from remsim.wire.messages.health import Latency, Quantiles
+from remsim.wire.messages.health import Latency, NetworkTime, Quantiles
 from tests.doubles.reaching import reaches
 
 SLOT = BankSlot(1, 3)
@@ -29,6 +29,24 @@ def test_point_is_what_changed_between_two_reports() -> None:
         LatencyPoint(2.0, 20_000, 80_000, 15, 1500),
     ]
     assert history.of(ClientSlot(1, 3), 4.0) == []
+
+
+def test_point_has_what_the_network_took_and_by_what_that_is_known() -> None:
+    history = LatencyHistory(LimitCounts())
+    for commands, network in enumerate(
+        (
+            None,
+            NetworkTime(Quantiles(3, 0, 9), is_of_pings=True),
+            NetworkTime(Quantiles(9, 15_000, 16_000), is_of_pings=False),
+        ),
+        1,
+    ):
+        history.note(SLOT, TIMES, told(commands), float(commands), network)
+    assert [(point.network_us, point.is_of_pings) for point in history.of(SLOT, 3.0)] == [
+        (None, False),
+        (0, True),
+        (15_000, False),
+    ]
 
 
 def test_program_that_was_started_anew_counts_from_nothing() -> None:

@@ -5,10 +5,12 @@ import pytest
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.state_machine import IllegalTransitionError
+from remsim.server.core.actions import ParkedMapping
 from remsim.server.core.slotmap import (
     MAPPING_TRANSITIONS,
     AnswerQueue,
     ConflictError,
+    Freed,
     Mapping,
     MappingEvent,
     MappingState,
@@ -77,7 +79,7 @@ def test_mapping_that_no_bankd_knows_is_gone_when_deleted() -> None:
     slotmap = SlotMap()
     mapping = make(1, "1:0", "2:0")
     slotmap.add(mapping)
-    assert slotmap.delete(mapping) is False
+    assert slotmap.delete(mapping, 5.0) is False
     assert slotmap.get(1) is None
     assert slotmap.removals_of_bank(1) == ()
 
@@ -86,13 +88,37 @@ def test_mapping_that_a_bankd_may_know_stays_as_removal_until_answered() -> None
     slotmap = SlotMap()
     mapping = make(1, "1:0", "2:0", is_sent=True)
     slotmap.add(mapping)
-    assert slotmap.delete(mapping) is True
+    assert slotmap.delete(mapping, 5.0) is True
     slotmap.reserve(mapping.bank, mapping.client)
     assert slotmap.removals_of_bank(1) == (mapping,)
     assert slotmap.removal_count() == 1
     mapping.step(MappingEvent.REMOVE_SENT)
     slotmap.removed(mapping)
     assert slotmap.removal_count() == 0
+
+
+def test_slot_without_a_mapping_knows_when_the_last_one_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    slotmap = SlotMap()
+    mapping = make(1, "1:0", "2:0")
+    slotmap.add(mapping)
+    assert slotmap.freed(mapping.bank) is None
+    slotmap.delete(mapping, 5.0)
+    assert slotmap.freed(mapping.bank) == Freed(5.0, mapping.client)
+    assert slotmap.freed(mapping.client) == Freed(5.0, mapping.bank)
+    # What waits for its card is not free.
+    slotmap.park(ParkedMapping(2, BankSlot(1, 0), ClientSlot(2, 0), "8901", 4.0, 5.0))
+    assert slotmap.freed(mapping.client) is None
+    slotmap.unpark(2, 7.0)
+    assert slotmap.freed(mapping.client) == Freed(7.0, mapping.bank)
+    slotmap.add(make(3, "1:0", "2:1"))
+    assert slotmap.freed(mapping.bank) is None
+    monkeypatch.setattr("remsim.server.core.slotmap.MAX_FREED", 2)
+    for number in (4, 5):
+        slotmap.add(other := make(number, f"9:{number}", f"9:{number}"))
+        slotmap.delete(other, 8.0)
+    assert slotmap.freed(mapping.client) is None
+    assert slotmap.freed(ClientSlot(9, 4)) is None
+    assert slotmap.freed(ClientSlot(9, 5)) == Freed(8.0, BankSlot(9, 5))
 
 
 def test_mapping_is_found_by_the_card_that_it_follows_now() -> None:
@@ -109,7 +135,7 @@ def test_mapping_is_found_by_the_card_that_it_follows_now() -> None:
     slotmap.follow(mapping, None)
     assert mapping.follows is None
     assert slotmap.follower("8902") is other
-    slotmap.delete(other)
+    slotmap.delete(other, 5.0)
     assert slotmap.follower("8902") is None
 
 

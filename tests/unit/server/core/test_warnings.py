@@ -7,7 +7,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.server.core import warnings as module
 from remsim.server.core.tokens import Scope
-from remsim.server.core.warnings import WARNING_KINDS, Warnings
+from remsim.server.core.warnings import WARNING_KINDS, Alert, Warnings
 
 
 def test_a_warning_is_told_once_and_keeps_its_time() -> None:
@@ -33,6 +33,21 @@ def test_a_warning_is_told_once_and_keeps_its_time() -> None:
     assert found.clear("reader", "B1:3") == []
     (event,) = found.set("reader", "B1:3", "again", "look", wall=200.0)
     assert event.fields["warning"] == 2
+
+
+def test_a_new_one_is_as_old_as_what_is_wrong() -> None:
+    warnings = Warnings(LimitCounts())
+    found = {("disk", "server"): Alert(0, "disk", "server", 40.0, "x", "y")}
+    warnings.replace(frozenset({"disk"}), found, 100.0)
+    warnings.replace(frozenset({"disk"}), {("disk", "server"): Alert(0, "disk", "server", 70.0, "x", "y")}, 110.0)
+    (alert,) = warnings
+    assert alert.since == 40.0
+    warnings.replace(frozenset({"disk"}), {("disk", "server"): Alert(0, "disk", "server", 0.0, "x", "y")}, 120.0)
+    # Not known, or a clock that was set back: since it was found.
+    for since in (0.0, 900.0):
+        fresh = Warnings(LimitCounts())
+        fresh.replace(frozenset({"disk"}), {("disk", "server"): Alert(0, "disk", "server", since, "x", "y")}, 120.0)
+        assert next(iter(fresh)).since == 120.0
 
 
 def test_what_is_not_found_any_more_is_over() -> None:

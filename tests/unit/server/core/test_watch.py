@@ -21,7 +21,7 @@ ICCID = "8900101234567890018"
 
 def look(world: ServerWorld, lacks: tuple[str, ...] = ()) -> dict[tuple[str, str], str]:
     """Kind and about of all that is wrong, with its text; every mapping lacks ``lacks``."""
-    rows = [(mapping, list(lacks)) for mapping in world.coordinator.slotmap]
+    rows = [(mapping, list(lacks), None) for mapping in world.coordinator.slotmap]
     found = world.coordinator.watch.look(rows, world.now)
     return {key: alert.text for key, alert in found.items()}
 
@@ -54,6 +54,28 @@ def test_a_mapping_that_lacks_something_for_a_while() -> None:
     assert look(world, ("x",)) == {}
     world.advance(PATIENCE_S)
     assert look(world, ("x", "y")) == {("mapping-not-operational", "C7:0"): "C7:0 cannot use B1:3: x; y"}
+
+
+def test_a_warning_is_as_old_as_what_the_mapping_lacks() -> None:
+    world, link = world_with_a_mapping()
+    mapping = world.mapping("B1:3")
+    watch_of = world.coordinator.watch
+    for lacks, began_at in (["x"], 40.0), ([], 30.0):
+        world.receive(link, CardInd(BankSlot(1, 3), ICCID))
+        world.receive(link, CardInd(BankSlot(1, 3), None))
+        (alert,) = watch_of.look([(mapping, lacks, began_at)], world.now).values()
+        # Since when it could be used is not since when the card is gone.
+        assert (alert.kind, alert.since) == ("card-pulled", 40.0 if lacks else 0.0)
+    world.receive(link, CardInd(BankSlot(1, 3), ICCID))
+    watch_of.look([(mapping, ["x"], 40.0)], world.now)
+    world.advance(PATIENCE_S)
+    (alert,) = watch_of.look([(mapping, ["x"], 40.0)], world.now).values()
+    assert (alert.kind, alert.since) == ("mapping-not-operational", 40.0)
+    world.lose(link)
+    watch_of.look([(mapping, ["x"], 50.0)], world.now)
+    world.advance(PATIENCE_S)
+    (alert,) = watch_of.look([(mapping, ["x"], 50.0)], world.now).values()
+    assert (alert.kind, alert.since) == ("bank-absent", 50.0)
 
 
 def test_a_mapping_that_is_refused() -> None:

@@ -9,8 +9,8 @@ from remsim.wire.link import abilities, ability_bits
 @pytest.mark.parametrize(
     ("software", "version", "expected"),
     [
-        ("remsim-client", "0.3.0+x3d7f", abilities.ABILITIES),
-        ("remsim-client", "0.3.0+x3fff", abilities.REGISTRY),
+        ("remsim-client", "0.3.0+x7d7f", abilities.ABILITIES),
+        ("remsim-client", "0.3.0+x7fff", abilities.REGISTRY),
         ("remsim-client", "0.3.0+x0", ()),
         ("remsim-client", "0.3.0+x5", ("echo.1", "slots.1")),
         # Bits of later versions say nothing to this one.
@@ -71,4 +71,5 @@ def test_every_ability_has_the_bit_that_it_had() -> None:
         "client.1": 0x800,
         "inventory.1": 0x1000,
         "trace.1": 0x2000,
+        "times.1": 0x4000,
     }

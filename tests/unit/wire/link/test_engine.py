@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The link engine: what it answers by itself, how answers find their requests, abilities, versions."""
 
+from dataclasses import replace
+
 import pytest
 
 from remsim.core.ids import BankSlot
 from remsim.wire import ccm
 from remsim.wire.errors import LocalProtocolError
 from remsim.wire.link import requests
+from remsim.wire.link.abilities import TIMES
 from remsim.wire.link.engine import (
     ABILITIES,
     ADVERTISE,
@@ -357,6 +360,70 @@ def test_command_of_a_session_that_is_void_is_not_answered() -> None:
     bankd.send(rspro.BankSlotStatusInd(BANK, CLIENT, status), now=0)
     with pytest.raises(LocalProtocolError, match="answers no open request"):
         bankd.answer_tpdu(8, RESPONSE.data)
+
+
+def bankd_of_timed_session(abilities: tuple[str, ...] = ABILITIES) -> LinkEngine:
+    """A bankd's end with a session whose client has named these abilities."""
+    bankd = engine(BANKD, CLIENT_ROLE)
+    client = engines.identity(CLIENT_ROLE).with_abilities(abilities)
+    receive(bankd, frame(rspro.ConnectClientReq(client, CLIENT)))
+    bankd.attach_session(CLIENT, BANK)
+    bankd.data_to_send()
+    return bankd
+
+
+def timed(us: int) -> TpduCardToModem:
+    """The answer that says that the bankd had the command for so long."""
+    return replace(RESPONSE, bank_us=us)
+
+
+def test_answer_says_how_long_the_command_was_at_the_bankd() -> None:
+    bankd = bankd_of_timed_session()
+    assert bankd.tells_times
+    bankd.receive_tpdu(frame(COMMAND, tag=8), 10.0)
+    assert bankd.answer_tpdu(8, RESPONSE.data, 10.25) == frame(timed(250_000), tag=8)
+
+
+def test_each_of_several_commands_has_a_time_of_its_own_whatever_form_it_came_in() -> None:
+    bankd = bankd_of_timed_session()
+    bankd.receive_tpdu(frame(COMMAND, tag=8), 10.0)
+    bankd.receive_tpdu(frame(COMMAND, tag=9), 11.0)
+    assert bankd.receive_tpdu(frame(COMMAND, tag=10) + frame(COMMAND, tag=11), 12.0) is None
+    bankd.receive_data(frame(COMMAND, tag=10) + frame(COMMAND, tag=11), 0, 12.0)
+    answers = [bankd.answer_tpdu(tag, RESPONSE.data, 12.5) for tag in (9, 11, 8, 10)]
+    expected = [(9, 1_500_000), (11, 500_000), (8, 2_500_000), (10, 500_000)]
+    assert answers == [frame(timed(us), tag=tag) for tag, us in expected]
+
+
+@pytest.mark.parametrize(("at", "us"), [(9.0, 0), (10.0 + 2**31, 2**31 - 1)])
+def test_time_at_the_bankd_keeps_within_its_range(at: float, us: int) -> None:
+    bankd = bankd_of_timed_session()
+    bankd.receive_tpdu(frame(COMMAND, tag=8), 10.0)
+    assert bankd.answer_tpdu(8, RESPONSE.data, at) == frame(timed(us), tag=8)
+
+
+def test_void_commands_leave_no_time_behind() -> None:
+    bankd = bankd_of_timed_session()
+    for tag in (8, 9, 10):
+        bankd.receive_tpdu(frame(COMMAND, tag=tag), 10.0)
+    bankd.cancel(8, TpduCardToModem)
+    status = rspro.SlotPhysStatus(reset_active=False, card_present=False)
+    bankd.send(rspro.BankSlotStatusInd(BANK, CLIENT, status), now=0)
+    bankd.data_to_send()
+    # A bankd sees a command that it answers without having seen it come when a session goes on over another link.
+    for tag in (8, 9):
+        bankd.expect_response(rspro.TpduModemToCard, tag)
+        assert bankd.answer_tpdu(tag, RESPONSE.data, 11.0) == frame(RESPONSE, tag=tag)
+
+
+def test_peer_that_has_not_named_the_ability_is_told_no_time() -> None:
+    bankd = bankd_of_timed_session(tuple(name for name in ABILITIES if name != TIMES))
+    assert not bankd.tells_times
+    bankd.receive_tpdu(frame(COMMAND, tag=8), 10.0)
+    assert bankd.answer_tpdu(8, RESPONSE.data, 10.5) == frame(RESPONSE, tag=8)
+    bankd.receive_tpdu(frame(COMMAND, tag=9), 10.0)
+    with pytest.raises(LocalProtocolError, match=r"bank_us needs the ability times\.1"):
+        bankd.send(timed(1), now=0, reply_to=9)
 
 
 def test_without_a_session_no_response_is_written() -> None:

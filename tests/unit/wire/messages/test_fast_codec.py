@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.ipa import encode_rspro
-from remsim.wire.messages.codec import decode_pdu, encode_pdu
+from remsim.wire.messages.codec import decode_general, decode_pdu, encode_general, encode_pdu
 from remsim.wire.messages.fast_codec import SessionCodec
 from remsim.wire.messages.rspro import NO_FLAGS, RsproPdu, TpduCardToModem, TpduFlags, TpduModemToCard
 
@@ -21,8 +21,8 @@ def command_frame(tag: int, data: bytes, *, flags: TpduFlags = NO_FLAGS, bank: B
     return encode_rspro(encode_pdu(RsproPdu(tag, TpduModemToCard(CLIENT, bank, flags, data))))
 
 
-def response_frame(tag: int, data: bytes) -> bytes:
-    return encode_rspro(encode_pdu(RsproPdu(tag, TpduCardToModem(BANK, CLIENT, NO_FLAGS, data))))
+def response_frame(tag: int, data: bytes, bank_us: int | None = None) -> bytes:
+    return encode_rspro(encode_general(RsproPdu(tag, TpduCardToModem(BANK, CLIENT, NO_FLAGS, data, bank_us))))
 
 
 @pytest.mark.parametrize("tag", TAGS)
@@ -34,6 +34,17 @@ def test_codec_agrees_with_the_general_codec_for_every_length(tag: int) -> None:
         assert bank.decode(command_frame(tag, data)) == (tag, data)
         assert bank.encode(tag, data) == response_frame(tag, data)
         assert client.decode(response_frame(tag, data)) == (tag, data)
+
+
+@pytest.mark.parametrize("bank_us", [0, 127, 128, 32767, 32768, 2**23 - 1, 2**23, 2**31 - 1])
+def test_codec_tells_the_time_as_the_general_codec_does(bank_us: int) -> None:
+    client, bank = SessionCodec(CLIENT, BANK, is_bank=False), SessionCodec(CLIENT, BANK, is_bank=True)
+    for tag, size in itertools.product(TAGS, (2, 66, 67, 70, 128, 258)):
+        data = bytes(index & 0xFF for index in range(size))
+        frame = response_frame(tag, data, bank_us)
+        assert bank.encode_timed(tag, data, bank_us) == frame
+        assert decode_pdu(frame[4:]) == decode_general(frame[4:])
+        assert client.decode(frame) is None
 
 
 @given(frame=st.binary(max_size=400))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.wire.errors import LocalProtocolError
 from remsim.wire.messages import ber, fast_codec
 from remsim.wire.messages.rspro import NO_FLAGS, RsproPdu, TpduCardToModem, TpduFlags, TpduModemToCard
 
@@ -37,6 +38,45 @@ def test_response_has_the_bank_first() -> None:
     raw = fast_codec.encode(7, response)
     assert raw.hex() == ("302c800102810107a224ad2230060201010201023006020101020100300c01010001010001010001010004029000")
     assert fast_codec.decode(raw) == RsproPdu(7, response)
+
+
+TIMED = "3030800102810107a228ad2630060201010201023006020101020100300c01010001010001010001010004029000"
+
+
+def test_time_of_a_response_stands_behind_its_data() -> None:
+    response = TpduCardToModem(BANK, CLIENT, NO_FLAGS, b"\x90\0", bank_us=300)
+    assert fast_codec.encode(7, response).hex() == TIMED + "9602012c"
+    assert fast_codec.decode(bytes.fromhex(TIMED + "9602012c")) == RsproPdu(7, response)
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        pytest.param("9602002c", id="more bytes than the number needs"),
+        pytest.param("9602812c", id="below zero"),
+        pytest.param("9502012c", id="another element"),
+        pytest.param("9601012c", id="a byte behind it"),
+        pytest.param("9603012c", id="cut short"),
+        pytest.param("96000500", id="no number"),
+    ],
+)
+def test_anything_else_behind_the_data_is_left_to_the_general_decoder(time: str) -> None:
+    assert fast_codec.decode(bytes.fromhex(TIMED + time)) is None
+
+
+def test_no_time_is_taken_behind_a_command() -> None:
+    assert fast_codec.decode(bytes.fromhex(TIMED.replace("ad", "ac") + "9602012c")) is None
+
+
+def test_length_of_the_data_in_more_bytes_than_it_needs_is_left_to_the_general_decoder() -> None:
+    raw = "3031800102810107a229ad2730060201010201023006020101020100300c0101000101000101000101000481029000" + "9602012c"
+    assert fast_codec.decode(bytes.fromhex(raw)) is None
+
+
+@pytest.mark.parametrize("bank_us", [-1, 2**31])
+def test_time_out_of_range_is_not_sent(bank_us: int) -> None:
+    with pytest.raises(LocalProtocolError, match="bankTime"):
+        fast_codec.encode(7, TpduCardToModem(BANK, CLIENT, NO_FLAGS, b"\x90\0", bank_us))
 
 
 @pytest.mark.parametrize("size", [0, 1, 70, 71, 72, 75, 76, 77, 127, 128, 190, 200, 210, 255, 256, 512])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from remsim.wire.link.abilities import ABILITY_OF
+from remsim.wire.link.abilities import ABILITY_OF, ABILITY_OF_ELEMENTS
 from remsim.wire.messages import rspro, schema
 from remsim.wire.messages.schema import (
     ALTERNATIVES,
@@ -24,6 +24,8 @@ from remsim.wire.messages.schema import (
 )
 from tests.doubles import asn1, notation
 
+#: Elements of ours in classic messages have numbers from here on.
+FIRST_ELEMENT_OF_OURS = 20
 UNIVERSAL = {
     "BOOLEAN": schema.BOOLEAN,
     "INTEGER": schema.INTEGER,
@@ -101,8 +103,13 @@ def test_structure_of_the_table_equals_the_schema_file(name: str) -> None:
     listed = members(name)
     assert [field.name for field in table.fields] == [m["name"] for m in listed if m is not None]
     assert table.is_extensible == (None in listed)
-    # What is ours are messages of their own: a strict decoder refuses elements behind "..." that it does not list.
-    assert None not in listed or listed[-1] is None
+    # Behind "..." of what classic programs know stand our elements, which a strict decoder refuses.
+    behind = listed[listed.index(None) + 1 :] if None in listed else []
+    element = ABILITY_OF_ELEMENTS.get(table.cls)
+    is_classic = NUMBER_OF.get(table.cls, FIRST_OF_OURS) < FIRST_OF_OURS
+    ours = [field.name for field in table.fields if element is not None and is_classic and field.attr == element[0]]
+    assert [m["name"] for m in behind if m is not None] == ours
+    assert all(m is not None and m["tag"]["number"] >= FIRST_ELEMENT_OF_OURS and m["optional"] for m in behind)
     for field in table.fields:
         (member,) = [m for m in listed if m is not None and m["name"] == field.name]
         assert field.identifier == identifier(member), field.name
@@ -141,6 +148,16 @@ def test_fields_of_the_table_are_those_of_the_dataclasses_in_order() -> None:
         assert tuple(field.attr for field in table.fields) == tuple(f.name for f in dataclasses.fields(table.cls)), (
             table.name
         )
+
+
+def test_every_element_of_ours_names_its_ability_in_the_schema_file() -> None:
+    text = asn1.SCHEMA_FILE.read_text(encoding="utf-8")
+    for kind, (attr, ability) in ABILITY_OF_ELEMENTS.items():
+        (field,) = [field for field in ALTERNATIVES[NUMBER_OF[kind]].fields if field.attr == attr]
+        assert field.is_optional
+        before, _, _ = text[text.index(f"\n{kind.__name__} ::=") :].partition(f"\n    {field.name} ")
+        comment = before[before.rindex("\n    -- ", 0, before.rindex("Ability: ")) :]
+        assert f"Ability: {ability}" in comment, kind.__name__
 
 
 def test_every_message_of_ours_names_its_ability_in_the_schema_file() -> None:

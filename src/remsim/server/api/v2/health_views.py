@@ -8,7 +8,7 @@ from remsim.rest import models
 from remsim.server.api.v1.views import MaySee
 from remsim.server.core.health_board import HealthStanding
 from remsim.server.health_query import HealthQuery, SessionInfo
-from remsim.wire.messages.health import ClientHealthInd, Latency, Quantiles, SlotHealthInd
+from remsim.wire.messages.health import ClientHealthInd, Latency, NetworkTime, Quantiles, SlotHealthInd
 
 #: ``since`` and ``age_s`` of a moment in the server's own time.
 Times = Callable[[float | None], dict[str, object]]
@@ -96,6 +96,7 @@ class HealthViews:
             "board": _board(report),
             "lines": self._lines(report, at),
             "round_trip": _durations(report.round_trip),
+            "network": _network(report.network),
         }
 
     def _phase(self, slot: ClientSlot, report: ClientHealthInd, at: float) -> models.ClientPhaseModel:
@@ -163,6 +164,14 @@ def _durations(found: Quantiles | None) -> models.DurationsModel | None:
     if found is None:
         return None
     return models.DurationsModel(samples=found.samples, p50_us=found.p50_us, p99_us=found.p99_us)
+
+
+def _network(found: NetworkTime | None) -> models.NetworkModel | None:
+    if found is None:
+        return None
+    times = found.times
+    by: models.NetworkBy = "pings" if found.is_of_pings else "commands"
+    return models.NetworkModel(by=by, samples=times.samples, p50_us=times.p50_us, p99_us=times.p99_us)
 
 
 def _latency(found: Latency | None) -> models.LatencyModel | None:

@@ -51,6 +51,8 @@ def course_of(query: ServerQuery, slot: BankSlot | ClientSlot) -> models.Latency
                 p99_us=point.p99_us,
                 commands=point.commands,
                 hold_ms=point.hold_ms,
+                network_p50_us=point.network_us,
+                network_by=None if point.network_us is None else "pings" if point.is_of_pings else "commands",
             )
             for point in query.health.latency(slot)
         ],

@@ -44,7 +44,7 @@ class Views:
         source = "database" if info.changed_at is None else "server"
         if info.state in (MappingState.ACTIVE, MappingState.REFUSED) and info.changed_at is not None:
             source = f"B{info.bank.bank_id}"
-        missing = info.missing
+        missing, usability = info.missing, info.usability
         iccid = self._query.last_number(info.bank)
         return models.MappingModel(
             client=str(info.client),
@@ -53,6 +53,7 @@ class Views:
                 {"state": STATE_NAMES[info.state], "source": source, **self._times(info.changed_at)}
             ),
             operational=not missing,
+            usability=_usability(usability.since, usability.source, is_operational=usability.is_operational),
             missing=missing,
             iccid=None if iccid is None else shorten_iccid(iccid),
             follow="slot" if info.follows is None else "card",
@@ -68,6 +69,7 @@ class Views:
                 state="waiting", since=time_text(info.since), age_s=round(info.age_s, 3), source=source
             ),
             operational=False,
+            usability=_usability(info.since, source, is_operational=False),
             missing=[info.missing(self._may_see)],
             iccid=shorten_iccid(info.iccid),
             follow="card",
@@ -77,6 +79,12 @@ class Views:
     def seen_mapping(self, info: MappingInfo | None) -> models.MappingModel | None:
         """The same, if the caller may see it."""
         return None if info is None or not self._may_see(info.bank, info.client) else self.mapping(info)
+
+    def _unmapped_since(self, slot: BankSlot | ClientSlot) -> str | None:
+        freed = self._query.freed(slot)
+        if freed is None or not self._may_see(*_ends(slot, freed.other)):
+            return None
+        return time_text(freed.at)
 
     def bank(self, bank_id: int) -> models.BankModel:
         """A bank, connected or not."""
@@ -109,6 +117,7 @@ class Views:
             iccid=None if slot.iccid is None else shorten_iccid(slot.iccid),
             lock=lock_model(self._query.lock(where)),
             mapping=self.seen_mapping(slot.mapping),
+            unmapped_since=self._unmapped_since(where),
             session=self.health.session(where),
             health=self.health.slot(where, is_whole=is_whole),
             inventory=self.contents(where) if is_whole else None,
@@ -149,6 +158,7 @@ class Views:
                 "version": None if seen is None else seen.note.sw_version,
                 "address": None if info is None else str(info.address),
                 "mapping": self.seen_mapping(self._query.mapping_of_client(slot)),
+                "unmapped_since": self._unmapped_since(slot),
                 **self.health.client(slot, is_whole=is_whole),
             }
         )
@@ -202,6 +212,20 @@ class Views:
         since, source = (self._query.started_at, "database") if left_at is None else (left_at, "server")
         age_s = round(max(0.0, time.time() - since), 3)
         return models.LinkObserved(state="absent", since=time_text(since), age_s=age_s, source=source)
+
+
+def _usability(since: float | None, source: str, *, is_operational: bool) -> models.UsabilityObserved:
+    return models.UsabilityObserved(
+        state="operational" if is_operational else "hindered",
+        since=None if since is None else time_text(since),
+        age_s=None if since is None else round(max(0.0, time.time() - since), 3),
+        source=source,
+    )
+
+
+def _ends(one: BankSlot | ClientSlot, other: BankSlot | ClientSlot) -> tuple[BankSlot | None, ClientSlot | None]:
+    bank = next((end for end in (one, other) if isinstance(end, BankSlot)), None)
+    return bank, next((end for end in (one, other) if isinstance(end, ClientSlot)), None)
 
 
 def lock_model(lock: StoredLock | None) -> models.LockModel | None:

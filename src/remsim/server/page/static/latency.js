@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How long the commands of a slot took in the last ten minutes: a chart, one sentence, and a table with the same
-// figures. Drawn from what REST v2 tells of both ends: the card's time by the bank, the round trip by the client; the
-// network has the rest.
+// figures. Drawn from what REST v2 tells of both ends: the card's time by the bank, round trip and network by the
+// client. Of a client that does not tell what the network took, it has what the card leaves of the round trip.
 "use strict";
 (() => {
   const panel = document.getElementById("latency");
@@ -26,7 +26,8 @@
     return sorted.length ? sorted[Math.floor(sorted.length / 2)] : null;
   };
 
-  // One row for each report of either end: time in s; card, median and 99 %; network, median; time held in s.
+  // One row for each report of either end: time in s; card, median and 99 %; network, median; time held in s; by what
+  // the network's time is known.
   function table(courses) {
     const card = courses.find((one) => one.measures === "card")?.points ?? [];
     const trip = courses.find((one) => one.measures === "round_trip")?.points ?? [];
@@ -37,15 +38,18 @@
     const found = [];
     for (const { at, point, isCard } of all) {
       if (isCard) newest = point.p50_us;
-      const network = !isCard && newest !== null ? Math.max(0, point.p50_us - newest) / 1000 : null;
-      const row = found.at(-1)?.[0] === at ? found.pop() : [at, null, null, null, null];
+      const rest = newest !== null ? Math.max(0, point.p50_us - newest) : null;
+      const us = point.network_p50_us ?? rest;
+      const network = !isCard && us !== null ? us / 1000 : null;
+      const row = found.at(-1)?.[0] === at ? found.pop() : [at, null, null, null, null, null];
       // Whose session was held, its client knows; without one that tells, the bank does.
       const hold = !isCard || !trip.length ? point.hold_ms / 1000 : row[4];
-      found.push(isCard ? [at, point.p50_us / 1000, point.p99_us / 1000, row[3], hold] : [at, row[1], row[2], network, hold]);
+      found.push(isCard ? [at, point.p50_us / 1000, point.p99_us / 1000, row[3], hold, row[5]] : [at, row[1], row[2], network, hold, point.network_by ?? "rest"]);
     }
     return found;
   }
 
+  const BY = { commands: "", pings: ", by PING", rest: ", as the rest of the round trip" };
   const NAMES = ["Card, median", "Card, 99 %", "Network, median", "Held"];
 
   // From the first figure to now, within bounds.
@@ -106,7 +110,7 @@
     const [card, network] = [middle(of(1)), middle(of(3))];
     const parts = [
       ...(card === null ? [] : [`card ${ms(card)} in the median, 99 % below ${ms(most)}`]),
-      ...(network === null ? [] : [`network ${ms(network)} in the median`]),
+      ...(network === null ? [] : [`network ${ms(network)} in the median${BY[of(5).findLast((by) => by !== null)]}`]),
       `held for ${held.toFixed(1)} s`,
     ];
     say(`In the last ten minutes: ${parts.join("; ")}.`);

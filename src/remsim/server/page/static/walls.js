@@ -5,6 +5,7 @@
 (() => {
   const KEEP_MS = 400;
   const FOLLOW_MS = 500;
+  const TYPING_MS = 100;
   const overview = document.getElementById("overview");
   const banks = document.getElementById("banks");
   const clients = document.getElementById("clients");
@@ -44,34 +45,40 @@
   }
 
   // Everything is looked through once; what is as it was is not touched, since each touch is paid for with layout.
-  function apply() {
+  function apply(isAnew) {
     const wanted = words();
     const counts = {};
     const known = new Set();
+    const later = [];
+    let room = isAnew ? screenful() : Infinity;
+    let heard = 0;
     let shown = 0;
     let all = 0;
+    for (const row of clients.children) {
+      const fit = !wanted.length || wanted.every((word) => row.textContent.toLowerCase().includes(word));
+      hide(row, !fit);
+      heard += fit;
+    }
     for (const bank of banks.children) {
       let ofBank = 0;
+      const hasRoom = room > 0;
       const list = bank.querySelector(".tiles").children;
       for (const tile of list) {
         const { state, labels: named } = tile.dataset;
         counts[state] = (counts[state] || 0) + 1;
         if (named) for (const name of named.split("\t")) known.add(name);
         const fit = fits(tile, wanted);
-        if (tile.hidden === fit) tile.hidden = !fit;
+        hide(tile, !fit || room <= 0);
+        if (fit && room <= 0) later.push(tile);
+        room -= fit;
         ofBank += fit;
       }
       all += list.length;
       shown += ofBank;
-      const isEmpty = list.length > 0 && ofBank === 0;
-      if (bank.hidden !== isEmpty) bank.hidden = isEmpty;
+      hide(bank, list.length > 0 && (ofBank === 0 || !hasRoom));
     }
-    let heard = 0;
-    for (const row of clients.children) {
-      const fit = !wanted.length || wanted.every((word) => row.textContent.toLowerCase().includes(word));
-      if (row.hidden === fit) row.hidden = !fit;
-      heard += fit;
-    }
+    showing = later;
+    showMore();
     const isFiltered = Boolean(filter.q || filter.state || filter.label || filter.bank);
     say(found, isFiltered ? `${shown} of ${all} slots` : `${all} slots`);
     say(document.getElementById("clients-count"), String(heard));
@@ -83,7 +90,37 @@
     if (bulk) bulk.disabled = !isFiltered || shown === 0;
     offer(byLabel, [...known].sort(), filter.label);
     offer(byBank, [...banks.querySelectorAll(".bank-head")].map((head) => head.dataset.bank), filter.bank);
-    rove();
+  }
+
+  function hide(element, isHidden) {
+    if (element.hidden !== isHidden) element.hidden = isHidden;
+  }
+
+  // After a choice, a screenful is shown first and the rest follows, as much in each frame: slots that come into view are
+  // laid out and painted, and with all of them at once, a key that is pressed meanwhile would wait for a tenth of a second.
+  const screenful = () => Math.ceil(innerHeight / 74) * (filter.view === "table" ? 3 : Math.ceil(banks.clientWidth / 132));
+  let showing = [];
+  let isShowing = false;
+  function showMore() {
+    if (isShowing) return;
+    isShowing = showing.length > 0;
+    if (!isShowing) rove();
+    else afterPicture(() => {
+      isShowing = false;
+      settle(screenful());
+      showMore();
+    });
+  }
+
+  // What is done in a frame's own callback would still be part of its picture.
+  const afterPicture = (work) => requestAnimationFrame(() => setTimeout(work));
+
+  // All of them, for what asks which slots are shown.
+  function settle(most = Infinity) {
+    for (const tile of showing.splice(0, most)) {
+      hide(tile, false);
+      hide(tile.closest(".bank"), false);
+    }
   }
 
   function say(element, text) {
@@ -99,8 +136,7 @@
     if (select.value !== chosen) select.value = chosen;
   }
 
-  // What is typed is kept when the typing pauses; a choice at once, so that a reload right after it shows the same.
-  function show(keepAfterMs = 0) {
+  function press() {
     overview.dataset.view = filter.view;
     for (const button of document.querySelectorAll("[data-view][aria-pressed]")) {
       button.setAttribute("aria-pressed", String(button.dataset.view === filter.view));
@@ -108,12 +144,21 @@
     for (const chip of document.querySelectorAll("[data-filter-state]")) {
       chip.setAttribute("aria-pressed", String(chip.dataset.filterState === filter.state));
     }
-    soon();
+  }
+
+  // What is typed is applied and kept when the typing pauses; a choice at once, so that a reload right after it shows the
+  // same.
+  function show(isTyped = false) {
+    press();
+    clearTimeout(pausing);
+    if (isTyped) pausing = setTimeout(soon, TYPING_MS);
+    else soon();
     clearTimeout(keeping);
-    keeping = setTimeout(keep, keepAfterMs);
+    keeping = setTimeout(keep, isTyped ? KEEP_MS : 0);
   }
 
   // Browsers take their time for it, and allow it so many times only.
+  let pausing = 0;
   let keeping = 0;
   function keep() {
     const kept = Object.entries(filter).filter(([name, value]) => value && !(name === "view" && value === "wall"));
@@ -126,10 +171,10 @@
   function soon() {
     if (isDue) return;
     isDue = true;
-    requestAnimationFrame(() => setTimeout(() => {
+    afterPicture(() => {
       isDue = false;
-      apply();
-    }));
+      apply(true);
+    });
   }
 
   // Slots that the stream has changed are up to date by then; filter, counts and choices follow a little later.
@@ -137,7 +182,8 @@
   function follow() {
     following ||= setTimeout(() => {
       following = 0;
-      soon();
+      if (isDue || isShowing) follow();
+      else apply(false);
     }, FOLLOW_MS);
   }
 
@@ -161,6 +207,7 @@
   }
 
   function step(stop, key) {
+    settle();
     const list = stop.closest("#banks, #clients");
     const stops = [...list.querySelectorAll("li:not([hidden]) > .stop")];
     const at = stops.indexOf(stop);
@@ -215,12 +262,24 @@
     const bend = Math.max(24, (x2 - x1) / 2);
     link.setAttribute("d", `M${x1} ${y1} C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`);
   }
+  // Once a frame, for the last that was pointed at: to ask for places in the middle of one lays out the page once more.
+  let pointed = null;
+  let isJoining = false;
+  function joinSoon(element) {
+    pointed = element;
+    if (isJoining) return;
+    isJoining = true;
+    afterPicture(() => {
+      isJoining = false;
+      join(pointed);
+    });
+  }
   const entry = (event) => event.target.closest?.(".tile, .client") ?? null;
-  overview.addEventListener("pointerover", (event) => join(entry(event)));
-  overview.addEventListener("pointerleave", () => join(null));
-  overview.addEventListener("focusin", (event) => join(entry(event)));
-  overview.addEventListener("focusout", () => join(null));
-  clients.addEventListener("scroll", () => join(null), { passive: true });
+  overview.addEventListener("pointerover", (event) => joinSoon(entry(event)));
+  overview.addEventListener("pointerleave", () => joinSoon(null));
+  overview.addEventListener("focusin", (event) => joinSoon(entry(event)));
+  overview.addEventListener("focusout", () => joinSoon(null));
+  clients.addEventListener("scroll", () => joinSoon(null), { passive: true });
 
   for (const chip of document.querySelectorAll("[data-filter-state]")) {
     chip.addEventListener("click", () => {
@@ -236,8 +295,11 @@
   }
   byLabel.addEventListener("change", () => { filter.label = byLabel.value; show(); });
   byBank.addEventListener("change", () => { filter.bank = byBank.value; show(); });
-  search.addEventListener("input", () => { filter.q = search.value.trim(); show(KEEP_MS); });
-  search.form.addEventListener("submit", (event) => event.preventDefault());
+  search.addEventListener("input", () => { filter.q = search.value.trim(); show(true); });
+  search.form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    show();
+  });
   search.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {
       search.value = "";
@@ -256,6 +318,7 @@
     const remove = document.getElementById("labeller-remove");
     let chosen = [];
     bulk.addEventListener("click", () => {
+      settle();
       const shown = [...banks.querySelectorAll(".tile:not([hidden])")];
       chosen = shown.map((tile) => tile.dataset.slot);
       say(document.getElementById("labeller-text"), `${chosen.length} ${chosen.length === 1 ? "slot is" : "slots are"} shown by the filter.`);
@@ -282,7 +345,8 @@
   }
 
   search.value = filter.q;
-  show();
-  apply();
+  press();
+  keep();
+  apply(false);
   Object.assign(remsim, { idOf, tiles, rows, labelsOf: labels });
 })();
