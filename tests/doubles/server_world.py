@@ -302,7 +302,7 @@ class ServerWorld:
             told = self.coordinator.telling.of_batch([(decision, self.rows.wall) for decision in batch])
             for decision, events in zip(batch, told, strict=True):
                 if self.is_store_broken:
-                    self.run(self.coordinator.on_store_failed(decision))
+                    self.run(self.coordinator.on_store_failed(decision, self.now))
                 else:
                     self._on_committed(decision, events)
         self._is_committing = False

@@ -115,7 +115,7 @@ class ServerRuntime:
         self.audience: Audience | None = None
         self.query = ServerQuery(coordinator, store, self.status, self._feed)
         metrics.lacks = self._lacks
-        self.leases = LeaseQuery(coordinator.lending.table, self.query)
+        self.leases = LeaseQuery(coordinator.lending, self.query)
         self._metrics = metrics
         self._log = log
         self._policy = policy
@@ -232,7 +232,7 @@ class ServerRuntime:
 
     def on_store_failed(self, decision: Decision) -> None:
         """See Listener."""
-        self._executor.run(self.coordinator.on_store_failed(decision))
+        self._executor.run(self.coordinator.on_store_failed(decision, self._loop.time()))
 
     # Operators
 
@@ -251,12 +251,13 @@ class ServerRuntime:
         *,
         labels: dict[str, tuple[str, ...]] | None = None,
         follows: dict[BankSlot, str] | None = None,
+        is_trial: bool = False,
     ) -> None:
         """End the mappings of client slots, make others, and change labels; returns when that is committed.
 
         ``follows`` are the numbers of the cards that new mappings follow, by their bank slots. Either everything is
-        stored or nothing. Raises PolicyRefusalError, UnknownMappingError, ConflictError,
-        LabelError and StoreError.
+        stored or nothing; of a trial nothing, but it fails where the change would. Raises PolicyRefusalError,
+        UnknownMappingError, ConflictError, LabelError and StoreError.
         """
         slotmap = self.coordinator.slotmap
         found: list[Mapping] = []
@@ -270,11 +271,15 @@ class ServerRuntime:
             else:
                 raise UnknownMappingError(f"{client} is not mapped")
         for bank, client in created:
-            self._check_policy(bank, client, by)
+            self._check_policy(bank, client, None if is_trial else by)
             if follows is not None and bank in follows:
                 self.coordinator.check_follow(client, follows[bank])
         decision = self.coordinator.plan_change(found, created, labels, follows, unparked=waiting)
         if decision is None:
+            return
+        if is_trial:
+            # Gives back what was reserved for it.
+            self._executor.run(self.coordinator.on_store_failed(decision))
             return
         leaving: list[Mapping | ParkedMapping] = [*found, *waiting]
         gone = [f"-{_pair(each.bank, each.client)}" for each in leaving]
@@ -298,13 +303,6 @@ class ServerRuntime:
         decision = self.coordinator.plan_follow(mapping, iccid)
         detail = "its slot" if iccid is None else f"the card {shorten_iccid(iccid)}"
         await self._store(decision, Entry(by, "mapping.follow", _pair(mapping.bank, client), detail=detail))
-
-    def check_policy(self, created: Iterable[tuple[BankSlot, ClientSlot]]) -> None:
-        """Whether the rules allow these mappings; nothing is noted. Raises PolicyRefusalError."""
-        for bank, client in created:
-            decision = self._policy.decide(client, bank, self.coordinator.inventory.number(bank))
-            if not decision.is_allowed:
-                raise PolicyRefusalError(decision.reason, hint=_POLICY_HINT)
 
     async def set_labels(self, subject: str, labels: Iterable[str], by: Actor) -> None:
         """Give a slot, client slot or card these labels and no others; returns when that is committed.
@@ -337,11 +335,13 @@ class ServerRuntime:
         follows = None if mapping.follows is None else {mapping.bank: mapping.follows}
         await self.change_mappings([client], [(mapping.bank, client)], by, follows=follows)
 
-    def _check_policy(self, bank: BankSlot, client: ClientSlot, by: Actor) -> None:
+    def _check_policy(self, bank: BankSlot, client: ClientSlot, by: Actor | None) -> None:
+        """Raises PolicyRefusalError; that is noted unless nobody wants the mapping yet."""
         decision = self._policy.decide(client, bank, self.coordinator.inventory.number(bank))
         if not decision.is_allowed:
-            entry = Entry(by, "mapping.create", _pair(bank, client), audit.REFUSED, decision.reason)
-            self.refuse(entry, "policy_refused")
+            if by is not None:
+                entry = Entry(by, "mapping.create", _pair(bank, client), audit.REFUSED, decision.reason)
+                self.refuse(entry, "policy_refused")
             raise PolicyRefusalError(decision.reason, hint=_POLICY_HINT)
 
     async def delete_mapping(self, bank: BankSlot, by: Actor) -> None:
@@ -502,14 +502,17 @@ class ServerRuntime:
     async def store_webhook(self, hook: StoredWebhook, entry: Entry) -> None:
         """Keep a new webhook; returns when that is committed. Raises StoreError."""
         await self._store(StoreWebhook(hook), entry)
+        self.changes.ordered()
 
     async def delete_webhook(self, number: int, entry: Entry) -> None:
         """Forget a webhook; returns when that is committed. Raises StoreError."""
         await self._store(StoreWebhookEnd(number), entry)
+        self.changes.ordered()
 
     def record(self, entry: Entry) -> None:
-        """Store what somebody did that changed nothing."""
+        """Store what somebody did that changed nothing here; maybe the authority has another code or certificate."""
         self.store.record(entry)
+        self.changes.ordered()
 
     def refuse(self, entry: Entry, event: str) -> None:
         """Log, count and store that somebody was refused; not all of it, if he does it again and again."""

@@ -121,7 +121,7 @@ class ServerService:
         if authority is not None:
             runtime.push_certified(authority.holders)
             recorded = await store.read_audit_targets(FOLLOWED)
-            self._audit = CertificateAudit(recorded, store.record, runtime.store_refusal)
+            self._audit = CertificateAudit(recorded, runtime.record, runtime.store_refusal)
         self._manage_certificates(runtime, security, authority, tasks)
         await self._listen(runtime, security)
         await runtime.enforce_policy()

@@ -227,7 +227,7 @@ class WebhookSender:
                 self._log.warning(
                     "webhook_failed", webhook=queue.hook.number, attempts=delivery.attempts + 1, error=error
                 )
-            self._runtime.changes.happened()
+            self._runtime.changes.delivered()
 
     def _due(self, queue: WebhookQueue) -> float | None:
         is_unsaid = bool(queue.pending) and queue.pending[0].number in self._unsaid

@@ -39,6 +39,7 @@ from remsim.server.core.actions import (
 )
 from remsim.server.core.addresses import bankd_addresses, of_any_kind
 from remsim.server.core.admission import Admission
+from remsim.server.core.bank_hosts import on_host_conditions
 from remsim.server.core.certificate_lists import CertificateLists, Revocations
 from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientIds
@@ -413,20 +414,23 @@ class Coordinator:
             self.lending.on_lease_stored(decision, mapping_ids[0] if mapping_ids else None, created_at, now)
         return made
 
-    def on_store_failed(self, decision: Decision) -> list[Action]:
+    def on_store_failed(self, decision: Decision, now: float) -> list[Action]:
         """A decision could not be committed: everything is as it was before."""
         match decision:
             case StoreMapping():
                 self.slotmap.unreserve(decision.bank, decision.client)
                 return []
             case StoreDeletion():
-                for mapping in filter(None, map(self.slotmap.get, decision.mappings)):
+                kept = [mapping for mapping in map(self.slotmap.get, decision.mappings) if mapping is not None]
+                for mapping in kept:
                     mapping.is_ending = False
-                return []
+                return [it for mapping in kept for it in self._reconciler.on_mapping_kept(mapping, now)]
             case StoreChange(deletion, creations, unparked=gone):
                 self.slotmap.release_parked(gone)
                 made: list[Decision] = [*creations] if deletion is None else [deletion, *creations]
-                return [it for each in made for it in self.on_store_failed(each)] + self.following.on_failed(decision)
+                return [it for each in made for it in self.on_store_failed(each, now)] + self.following.on_failed(
+                    decision
+                )
             case StoreLabels() | StoreFollow() | StoreLock() | StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
                 return []
             case StoreLease():
@@ -439,7 +443,7 @@ class Coordinator:
                 self.lending.on_change_failed(decision)
                 return []
             case StoreSent():
-                return self._reconciler.on_sent_failed(decision)
+                return self._reconciler.on_sent_failed(decision, now)
             case _:
                 return self._admission.on_id_failed(decision)
 
@@ -518,6 +522,8 @@ class Coordinator:
                 return [*told, *self.following.on_card(message.bank_slot, before)]
             case extensions.TraceInd() as message, _:
                 return self.traces.on_told(peer, message, now)
+            case health.HostConditionsInd() as message, _:
+                return on_host_conditions(peer, message)
             case health.InventoryInd() as message, _:
                 return self.inventory.on_contents(peer, message, now)
             case rspro.AddressesInd() as message, _:

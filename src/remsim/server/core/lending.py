@@ -7,7 +7,7 @@ are served by priority, then in the order of their requests; one whose client sl
 whom the rules allow no card that is free, is passed over and keeps its place.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -304,7 +304,8 @@ class Lending:
     def _free(self, pool: str) -> list[BankSlot]:
         """The free cards of a pool, the one that is to be lent first first."""
         found = [bank for bank in self._slots(pool) if self._slotmap.is_bank_free(bank) and not self._is_gone(bank)]
-        return sorted(found, key=lambda bank: (not self._is_usable(bank), self._lent_at.get(bank, 0.0), bank))
+        # Of those that are alike, the order stays, which is that of the slots.
+        return sorted(found, key=lambda bank: (not self._is_usable(bank), self._lent_at.get(bank, 0.0)))
 
     def _is_gone(self, bank: BankSlot) -> bool:
         return self._inventory.number(bank) is None and self._inventory.last_number(bank) is not None
@@ -315,6 +316,20 @@ class Lending:
             return False
         tells = peer.identity is not None and CARDS in (peer.identity.abilities or ())
         return not tells or self._inventory.number(bank) is not None
+
+    def best_first(self, client: ClientSlot, banks: Iterable[BankSlot]) -> list[BankSlot]:
+        """These slots, for a mapping that takes any of them.
+
+        Those that the rules allow come first; then those whose card is not known to be gone, and that can be used now.
+        """
+        return sorted(
+            banks,
+            key=lambda bank: (not self.may_use(bank, client), self._is_gone(bank), not self._is_usable(bank), bank),
+        )
+
+    def free_for(self, client: ClientSlot, banks: Iterable[BankSlot]) -> list[BankSlot]:
+        """Of these slots, those that can be mapped now, the best first."""
+        return self.best_first(client, (bank for bank in banks if self._slotmap.is_bank_free(bank)))
 
     # Time
 
