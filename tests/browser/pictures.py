@@ -13,7 +13,9 @@ from tests.reference import ROOT
 from tools.page_pictures import PICTURES
 
 #: The manual's pictures, by the names of the tests'.
-_OF_THE_MANUAL: Final = {source: (ROOT / "docs" / "pictures" / name).read_bytes() for name, source in PICTURES.items()}
+_OF_THE_MANUAL: Final = {
+    source: (ROOT / "docs" / "pictures" / name).read_bytes() for name, (source, _) in PICTURES.items()
+}
 #: The share of squares of ten pixels whose colour is another one: a word of the menu that is another one makes 0.2 %,
 #: another view twenty.
 MOST_DIFFERENT: Final = 0.001
@@ -44,13 +46,18 @@ _COMPARE: Final = """async ([pictures, boxes]) => {
 }"""
 
 
+def are_pictures_wanted() -> bool:
+    """Whether it matters what the page looks like, and not only that it is right."""
+    return bool(os.environ.get("REMSIM_SCREENSHOTS"))
+
+
 async def picture(page: Page, name: str) -> None:
     """Keep what the page looks like, where pictures are wanted; a picture of the manual must look like it."""
     size = page.viewport_size or {"width": 0, "height": 0}
     file = f"{name}-{size['width']}x{size['height']}.png"
-    folder, ours = os.environ.get("REMSIM_SCREENSHOTS"), _OF_THE_MANUAL.get(file)
-    if folder:
-        await page.screenshot(path=Path(folder) / file, animations="disabled")
+    ours = _OF_THE_MANUAL.get(file)
+    if are_pictures_wanted():
+        await page.screenshot(path=Path(os.environ["REMSIM_SCREENSHOTS"]) / file, animations="disabled")
     elif ours is not None:
         different = 1.0
         for _ in range(_LOOKS):

@@ -36,6 +36,8 @@ from remsim.server.store.tokens import create_token
 from remsim.wire.messages.extensions import CardInd
 from remsim.wire.messages.health import (
     CardErrorKind,
+    HostCondition,
+    HostConditionsInd,
     LastError,
     RecentErrors,
     SessionPhase,
@@ -53,6 +55,15 @@ DAY = 86400.0
 def runtime_of(service: ServerService) -> ServerRuntime:
     assert service.runtime is not None
     return service.runtime
+
+
+def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the test sets as a warning is not taken back because it is not found."""
+
+    async def look(_lookout: Lookout) -> None:
+        return
+
+    monkeypatch.setattr(Lookout, "look", look)
 
 
 async def test_they_appear_and_go_in_list_events_metric_and_command(
@@ -91,7 +102,8 @@ async def test_they_appear_and_go_in_list_events_metric_and_command(
         assert told == [("warning", "B1:3", "reader"), ("warning_cleared", "B1:3", "reader")]
 
 
-async def test_a_token_sees_only_its_own(tmp_path: Path) -> None:
+async def test_a_token_sees_only_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody_looks(monkeypatch)
     async with running_server(tmp_path, rest_open=False) as service:
         runtime = runtime_of(service)
         runtime.warn("pcscd", BankSlot(1, 3), "too old", "upgrade")
@@ -114,6 +126,7 @@ async def test_a_token_sees_only_its_own(tmp_path: Path) -> None:
 
 @reaches(LimitName.WARNINGS)
 async def test_there_are_no_more_than_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody_looks(monkeypatch)
     monkeypatch.setattr(registry, "MAX_WARNINGS", 1)
     async with running_server(tmp_path) as service:
         for number in range(3):
@@ -149,6 +162,16 @@ async def test_disk_database_and_clock(tmp_path: Path, monkeypatch: pytest.Monke
         assert await texts(lookout, runtime) == {"disk server": ("warning", shown)}
         free = 10 << 20
         assert (await texts(lookout, runtime))["disk server"][0] == "error"
+        # One of a bankd's host stands beside it, and neither takes the other's place.
+        async with await connect_bank(service, 1, is_own=True) as bank:
+            bank.send(HostConditionsInd((HostCondition("disk", is_error=False, detail="300 MiB are free"),)))
+            await bank.settle()
+            numbers = []
+            for _ in range(2):
+                assert {"disk server", "disk B1"} <= set(await texts(lookout, runtime))
+                numbers.append([alert.number for alert in runtime.warnings if alert.kind == "disk"])
+            assert numbers[0] == numbers[1]
+        assert await runtime.changes.until(lambda: runtime.query.bank(1) is None or None, 20)
         free = 1 << 40
         runtime.store.is_healthy = False
         assert list(await texts(lookout, runtime)) == ["database server"]
