@@ -115,6 +115,11 @@ def test_what_was_not_waited_for_ends_with_all_that_it_has_started(pipe: Path) -
         assert program.wait() == -signal.SIGTERM
     # There is nobody left who reads.
     with pytest.raises(BrokenPipeError):
-        while select.select([], [writer], [], PATIENCE_S)[1]:
-            os.write(writer, b"x")
+        _write_on(writer)
     os.close(writer)
+
+
+def _write_on(writer: int) -> None:
+    """Write until nobody reads. Raises BrokenPipeError."""
+    while select.select([], [writer], [], PATIENCE_S)[1]:
+        os.write(writer, b"x")
