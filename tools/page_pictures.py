@@ -13,16 +13,21 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent
-TESTS: Final = (
-    "tests/browser/test_looks.py",
-    "tests/browser/test_leases.py",
-    "tests/browser/test_first_start.py",
-)
-#: Pictures of the manual, and which of the tests' they are.
+TESTS: Final = "tests/browser"
+#: Pictures of the manual: which of the tests' they are, and the tests that take them.
 PICTURES: Final = {
-    "page.png": "overview-light-1440x900.png",
-    "page-slot.png": "slot-latency-1440x900.png",
-    "page-leases.png": "leases-queue-1440x900.png",
+    "page.png": (
+        "overview-light-1440x900.png",
+        "test_looks.py::test_every_view_is_for_everybody_and_fits[0-wide-light]",
+    ),
+    "page-slot.png": (
+        "slot-latency-1440x900.png",
+        "test_first_start.py::test_trace_moves_pauses_filters_and_is_saved",
+    ),
+    "page-leases.png": (
+        "leases-queue-1440x900.png",
+        "test_leases.py::test_who_waits_for_an_exhausted_pool_gets_the_card_that_is_given_back",
+    ),
 }
 
 
@@ -30,10 +35,11 @@ def main() -> int:
     """Return the exit status."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "REMSIM_SCREENSHOTS": folder}
-        done = subprocess.run([sys.executable, "-m", "pytest", "-q", *TESTS], cwd=ROOT, env=environment, check=False)
+        tests = [f"{TESTS}/{test}" for _, test in PICTURES.values()]
+        done = subprocess.run([sys.executable, "-m", "pytest", "-q", *tests], cwd=ROOT, env=environment, check=False)
         if done.returncode:
             return done.returncode
-        for name, source in PICTURES.items():
+        for name, (source, _) in PICTURES.items():
             shutil.copyfile(Path(folder) / source, ROOT / "docs" / "pictures" / name)
     return 0
 

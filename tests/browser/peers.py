@@ -4,6 +4,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.net.runtime.tasks import TaskOwner
@@ -13,6 +14,9 @@ from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import ComponentType, ResultCode
 from tests.doubles.obedient_peer import ObedientPeer
 from tests.doubles.server_rig import RigPeer
+
+#: The client of a slot that has none.
+NOBODY: Final = ClientSlot(0, 0)
 
 
 def says_card(peer: RigPeer, bank_id: int, slot_nr: int, *, is_there: bool, client: ClientSlot) -> None:

@@ -16,7 +16,7 @@ from remsim.demo.stage import BANK_ID, CLIENT, Stage
 from remsim.pki.credentials import Credentials
 from remsim.server.core.tokens import TokenRole
 from tests.browser import peers
-from tests.browser.conftest import PATIENCE_MS, Site, live, picture
+from tests.browser.conftest import PATIENCE_MS, Site, are_pictures_wanted, live, picture
 from tests.doubles.certificates import SERVER, CertificateWorld
 from tests.doubles.programs import Program, remsim
 from tests.doubles.server_rig import running_server
@@ -163,6 +163,10 @@ async def test_trace_moves_pauses_filters_and_is_saved(chromium: Browser, tmp_pa
         await expect(page.locator("#latency-rows")).to_contain_text(re.compile("[0-9.]+ ms"))
         await page.get_by_text("The same as figures").click()
         await page.evaluate("scrollTo(0, 0)")
+        # One start at full speed would be one point in the chart.
+        for pace_s in (0.05, 0.1, 0.02) if are_pictures_wanted() else ():
+            await stage.unmap(slot)
+            await stage.boot(slot, pace_s=pace_s, on_change=lambda: None)
         await picture(page, "slot-latency")
         async with page.expect_download() as started:
             await page.get_by_role("button", name="Save as JSON lines").click()

@@ -29,6 +29,20 @@ VIEWS = {
     "access": "/access",
     "start": "/start",
 }
+#: Numbers all that the tabulator should stop at, and counts it.
+_COUNT_STOPS = """() => {
+  const all = document.querySelectorAll('a[href], button, input, select, summary, [tabindex]');
+  const stops = [...all].filter(one => one.tabIndex >= 0 && !one.disabled && one.checkVisibility());
+  stops.forEach((one, nr) => { one.nr = nr; });
+  document.activeElement?.blur();
+  return stops.length;
+}"""
+_FOCUSED = """() => {
+  const one = document.activeElement;
+  const styles = [getComputedStyle(one), getComputedStyle(one, '::after')];
+  const outline = styles.map(style => style.outlineStyle).find(style => style !== 'none') ?? 'none';
+  return { is: one.tagName === 'BODY' ? 'BODY' : one.outerHTML.slice(0, 80), nr: one.nr ?? -1, outline };
+}"""
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -94,6 +108,23 @@ async def test_nothing_is_cut_off_at_360_pixels(full: Site) -> None:
     for view in VIEWS:
         await go(page, full, view)
         assert await page.evaluate("document.documentElement.scrollWidth") <= 360, view
+
+
+async def test_tabulator_reaches_everything_and_shows_where_it_is(full: Site) -> None:
+    page = await full.enter(TokenRole.ADMIN)
+    for view in VIEWS:
+        await go(page, full, view)
+        # What is pressed in the page, but for those in lists that arrow keys move in; and all that has no name.
+        wanted: int = await page.evaluate(_COUNT_STOPS)
+        reached: set[int] = set()
+        for _ in range(wanted + 5):
+            await page.keyboard.press("Tab")
+            found = await page.evaluate(_FOCUSED)
+            if found["is"] == "BODY":
+                break
+            assert found["outline"] != "none", f"{view}: nothing shows that {found['is']} has the focus"
+            reached.add(found["nr"])
+        assert reached >= set(range(wanted)), view
 
 
 async def test_login_is_for_everybody(site: Site) -> None:

@@ -2,6 +2,7 @@
 """The page without a browser: who gets in, what proves a write, what browsers are told, and that it shows no more."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,14 +11,20 @@ import pytest
 
 from remsim.config import ServerConfig
 from remsim.core.limits import LimitName
+from remsim.pki.codes import EnrolmentCode
+from remsim.pki.credentials import Credentials
+from remsim.pki.enrol import enroll
+from remsim.pki.toolkit import CryptographyToolkit
 from remsim.server.api import limits
 from remsim.server.core.page_sessions import SESSION_S, proof_of
 from remsim.server.core.tokens import FAILURES_ALLOWED, Scope, TokenRole
+from remsim.server.page import access
 from remsim.server.service import ServerService
 from remsim.server.store.page_files import PageFiles, login_link
 from remsim.server.store.tokens import create_token
+from tests.doubles.certificates import SERVER, CertificateWorld
 from tests.doubles.reaching import reaches
-from tests.doubles.server_rig import connect_bank, rest_client, running_server
+from tests.doubles.server_rig import PATIENCE_S, connect_bank, rest_client, running_server
 
 HTML = {"Accept": "text/html"}
 STREAM = {"Accept": "text/event-stream"}
@@ -261,6 +268,42 @@ async def test_stream_goes_on_behind_the_version_that_a_browser_has(service: Ser
                 lines = stream.aiter_lines()
                 await anext(lines)
                 assert "innerHTML:#banks" in await anext(lines)
+
+
+async def test_access_follows_at_once_what_is_ordered_or_enrolled_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What the command line does meanwhile is not what is looked for.
+    monkeypatch.setattr(access, "ANEW_S", 3600.0)
+    authority = CertificateWorld(tmp_path).credentials(SERVER, folder="tls").authority_file
+    async with running_server(tmp_path, rest_open=False, plaintext=None) as service:
+        headers = {"Authorization": f"Bearer {await make(tmp_path, TokenRole.ADMIN)}"}
+        trust = ssl.create_default_context(cafile=authority)
+        url = f"https://{service.rest_address}"
+        async with (
+            httpx2.AsyncClient(base_url=url, headers=headers, verify=trust, timeout=PATIENCE_S) as rest,
+            rest.stream("GET", "/page/stream/access", headers=STREAM) as stream,
+        ):
+            lines = stream.aiter_lines()
+
+            async def told(*parts: str) -> None:
+                line = ""
+                while not all(part in line for part in parts):
+                    line = await anext(lines)
+
+            async with asyncio.timeout(PATIENCE_S):
+                await told('id="tokens"', 'id="webhooks"')
+                made = (await rest.post("/api/v2/codes", json={"identity": "bank/7"})).json()
+                await told('id="codes"', "<td>bank/7</td>", ">open<")
+                code, host = EnrolmentCode.parse(made["code"]), Credentials(tmp_path / "host" / "tls")
+                await asyncio.to_thread(enroll, url, code, host, CryptographyToolkit())
+                await told('id="certificates"', "<td>bank/7</td>", 'id="codes"', ">used<")
+                hook = (await rest.post("/api/v2/webhooks", json={"url": "https://hooks.invalid/x"})).json()
+                await told('id="webhooks"', "https://hooks.invalid/x", "nothing waits")
+                assert (await rest.post(f"/api/v2/webhooks/{hook['id']}/pause")).status_code == 200
+                await told('id="webhooks"', "paused")
+                assert (await rest.delete(f"/api/v2/webhooks/{hook['id']}")).status_code == 204
+                await told('id="webhooks"', "There are none")
 
 
 async def test_limited_token_gets_nothing_of_others_in_any_view(service: ServerService, tmp_path: Path) -> None:

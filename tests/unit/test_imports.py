@@ -122,7 +122,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("runtime.certificates", "link_limits"),
     ),
     "rest": (
-        ("models", "errors"),
+        ("models", "errors", "complaints"),
         ("calls", "stream", "traces"),
         ("authority", "client", "captures", "leases", "trace_lines", "warnings", "webhooks"),
     ),

@@ -14,11 +14,28 @@ class Changes:
     def __init__(self) -> None:
         self._waiting: set[asyncio.Event] = set()
         self._is_closed = False
+        #: Counts orders about what no event tells of: who gets in, and who is told.
+        self.orders = 0
+        #: Counts what came of webhooks' deliveries.
+        self.deliveries = 0
 
     def happened(self) -> None:
         """Something may be different now."""
         for event in self._waiting:
             event.set()
+
+    def ordered(self) -> None:
+        """Somebody was let in or kept out, or a webhook made, changed or deleted.
+
+        Those who wait look in a later turn of the loop, so the caller may still change what they look at.
+        """
+        self.orders += 1
+        self.happened()
+
+    def delivered(self) -> None:
+        """A webhook has taken a delivery, or has not."""
+        self.deliveries += 1
+        self.happened()
 
     def close(self) -> None:
         """The server stops: nobody waits any more."""

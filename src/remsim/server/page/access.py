@@ -2,7 +2,7 @@
 """Who may get in, and who is told: tokens, certificates, enrolment codes and webhooks, in pieces. For admins."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, cast
 
 from fastapi import Request
@@ -17,13 +17,15 @@ from remsim.server.core.tokens import StoredToken, is_still_good
 from remsim.server.core.webhooks import WebhookQueue
 from remsim.server.page.rendering import render
 from remsim.server.query import ServerQuery
+from remsim.server.runtime import ServerRuntime
 from remsim.server.store.writer import StoreError
 from remsim.server.webhooks import WebhookSender
 
 if TYPE_CHECKING:
     from remsim.pki.authority import Authority
 
-#: Database and files of the authority are read so often while somebody looks.
+#: Besides, database and files of the authority are read so often while somebody looks: the command line changes them,
+#: too, and the server does not hear of it.
 ANEW_S: Final = 2.0
 #: Deliveries of a webhook that are shown, the newest.
 _DELIVERIES: Final = 5
@@ -31,25 +33,51 @@ _DELIVERIES: Final = 5
 
 async def pieces(request: Request, query: ServerQuery) -> Mapping[str, str]:
     """The pieces of the view. Raises StoreError, PkiError."""
+    return {**await _stored(request, query), **_in_memory(request)}
+
+
+async def _stored(request: Request, query: ServerQuery) -> dict[str, str]:
     certificates, codes = await _of_authority(request)
     now = time.time()
     tokens = [_token(token, now) for token in await query.tokens()]
-    sender = cast(WebhookSender, request.app.state.webhooks)
-    hooks = [_webhook(queue) for queue in sender.table]
     return {
         "tokens": render("access_tokens.html", tokens=tokens),
         "certificates": render("access_certificates.html", certificates=certificates),
         "codes": render("access_codes.html", codes=codes),
-        "webhooks": render("access_webhooks.html", hooks=hooks),
     }
 
 
-async def pieces_or_reason(request: Request, query: ServerQuery) -> Mapping[str, str]:
-    """The same for a page that is open; where it cannot be read, the reason in their place."""
-    try:
-        return {**await pieces(request, query), "unread": render("access_unread.html", reason="")}
-    except (StoreError, PkiError) as error:
-        return {"unread": render("access_unread.html", reason=str(error))}
+def _in_memory(request: Request) -> dict[str, str]:
+    sender = cast(WebhookSender, request.app.state.webhooks)
+    return {"webhooks": render("access_webhooks.html", hooks=[_webhook(queue) for queue in sender.table])}
+
+
+class OpenAccess:
+    """The view in one browser: what has to be read is read after orders, and now and then; webhooks are in memory."""
+
+    def __init__(self, request: Request, runtime: ServerRuntime, *, clock: Callable[[], float]) -> None:
+        self._request = request
+        self._query = runtime.query
+        self._changes = runtime.changes
+        self._clock = clock
+        self._read_at = float("-inf")
+        self._orders = -1
+        self._stored: Mapping[str, str] = {}
+
+    def others(self) -> object:
+        """What counts orders and deliveries."""
+        return self._changes.orders, self._changes.deliveries
+
+    async def pieces(self) -> Mapping[str, str]:
+        """The pieces; where they cannot be read, the reason in their place."""
+        now, orders = self._clock(), self._changes.orders
+        try:
+            if orders != self._orders or now - self._read_at >= ANEW_S:
+                self._stored = await _stored(self._request, self._query)
+                self._read_at, self._orders = now, orders
+        except (StoreError, PkiError) as error:
+            return {"unread": render("access_unread.html", reason=str(error))}
+        return {**self._stored, **_in_memory(self._request), "unread": render("access_unread.html", reason="")}
 
 
 async def _of_authority(

@@ -94,6 +94,8 @@ class OverviewBoard:
         self.epoch = next(_epochs)
         self.version = 0
         self.pieces: dict[str, Piece] = {}
+        #: Events tell of everything here.
+        self.others = None
         #: The pieces in each list of the page, in order.
         self.lists: dict[str, list[str]] = {BANKS: [], CLIENTS: []}
 

@@ -36,7 +36,7 @@ from remsim.server.core.actions import Actor, Entry
 from remsim.server.core.page_sessions import PAGE_SECRET_BYTES, SESSION_S, PageFileError, is_proof
 from remsim.server.core.tokens import Grant, TokenRole, is_still_good
 from remsim.server.page.frame import HEADERS, html
-from remsim.server.page.rendering import environment, render
+from remsim.server.page.rendering import environment, render, sentence
 from remsim.server.runtime import ServerRuntime
 from remsim.server.store.page_files import PageFiles
 
@@ -140,7 +140,7 @@ async def log_in(request: Request, login: TheLogin, runtime: TheRuntime) -> Resp
         grant = await (login.by_link(link, request, runtime) if link else login.by_token(token or "-", request))
     except ApiError as error:
         hint = "A token looks like remsim_…; make one with: remsim token create NAME" if not link else error.hint
-        shown = html(render("login.html", message=_sentence(error.message), hint=hint, next=target), error.status)
+        shown = html(render("login.html", message=sentence(error.message), hint=hint, next=target), error.status)
         if error.retry_after_s is not None:
             shown.headers["Retry-After"] = str(int(error.retry_after_s) + 1)
         return shown
@@ -230,7 +230,3 @@ def _local(target: str) -> str:
     """Where to go after the login: a place on this server, and nowhere else."""
     is_local = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
     return target if is_local and "\\" not in target else "/"
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."

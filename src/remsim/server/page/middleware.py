@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from remsim.net.runtime.tasks import in_thread
 from remsim.server.core.tokens import Grant
 from remsim.server.page.frame import HEADERS, frame_of
-from remsim.server.page.rendering import environment, render
+from remsim.server.page.rendering import environment, render, sentence
 
 #: Less is not worth it.
 _LEAST: Final = 1024
@@ -91,8 +91,8 @@ class _Answer:
         address, text = _WAYS_ON.get(status, ("/", "Go to the overview"))
         values = {
             "title": HTTPStatus(status).phrase,
-            "message": _sentence(found["message"]),
-            "hint": _sentence(found["hint"]),
+            "message": sentence(found["message"]),
+            "hint": sentence(found["hint"]),
             "address": address,
             "way_on": text,
         }
@@ -109,7 +109,3 @@ def _is_held(start: Message) -> bool:
 
 def _compressed(body: bytes) -> bytes:
     return gzip.compress(body, _LEVEL, mtime=0)
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}." if text else ""

@@ -32,6 +32,8 @@ def environment() -> Environment:
     made.filters["seconds"] = to_seconds
     made.filters["dashed"] = dashed
     made.filters["without_wait"] = without_wait
+    made.filters["sentence"] = sentence
+    made.filters["ms"] = ms
     made.globals |= {
         "asset": lambda name: assets.asset(name).address,
         "symbols": states.SYMBOLS,
@@ -60,6 +62,16 @@ def dashed(value: object) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         value = ", ".join(str(part) for part in value)
     return _ABSENT if value in (None, "") else str(value)
+
+
+def sentence(text: str | None) -> str:
+    """What stands alone, with a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}" if text else ""
+
+
+def ms(us: float) -> str:
+    """Microseconds in milliseconds, with two digits where it is less than one."""
+    return f"{us / 1000:.2f} ms" if us < 1000 else f"{us / 1000:.1f} ms"
 
 
 def without_wait(reason: str) -> str:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The routes of single things, of what happened, of access, and of the first start."""
 
+import asyncio
 from collections.abc import Callable, Mapping
-from functools import partial
 
 from fastapi import Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
@@ -160,13 +160,12 @@ async def show_access(request: Request, query: TheQuery, grant: TheGrant) -> Res
 @router.get("/page/stream/access")
 @for_admins
 async def follow_access(request: Request, runtime: TheRuntime, query: TheQuery, grant: TheGrant) -> Response:
-    """What changes there: it is looked at every few seconds, since no event tells of it."""
+    """What changes there. No event tells of it, so orders are counted; those of other programs are looked for."""
     await require_operator(request, grant)
 
     def show() -> Sheet:
-        return Sheet(
-            query.feed, partial(access.pieces_or_reason, request, query), lambda _event: False, anew_s=access.ANEW_S
-        )
+        view = access.OpenAccess(request, runtime, clock=asyncio.get_running_loop().time)
+        return Sheet(query.feed, view.pieces, lambda _event: False, others=view.others, anew_s=access.ANEW_S)
 
     return await open_stream(request, runtime, grant, show)
 

@@ -22,7 +22,8 @@ _epochs = count(1 << 20)
 class Sheet:
     """Pieces by their ids; ``make`` gives their HTML, ``is_about`` says which events may have changed them.
 
-    Besides, they are made anew every ``anew_s`` seconds.
+    Besides, they are made anew when ``others`` gives something else than at the last look, and every ``anew_s``
+    seconds.
     """
 
     def __init__(
@@ -31,23 +32,33 @@ class Sheet:
         make: Callable[[], Awaitable[Mapping[str, str]]],
         is_about: Callable[[FeedEvent], bool],
         *,
+        others: Callable[[], object] = lambda: None,
         anew_s: float = _ANEW_S,
     ) -> None:
         self._feed = feed
         self._make = make
         self._is_about = is_about
         self._anew_s = anew_s
+        self._others = others
+        self._seen_others: object = None
         self._seen = feed.last
         self._made_at = float("-inf")
         self._pieces: dict[str, tuple[str, int]] = {}
         self.epoch = next(_epochs)
         self.version = 0
 
+    @property
+    def others(self) -> object:
+        """See ``Followed``."""
+        return self._others()
+
     async def look(self, now: float, *, spacing_s: float = 0.0) -> None:
         """See ``Followed``."""
         events = self._feed.after(self._seen, _MOST)
         self._seen = self._feed.last
-        if now - self._made_at < self._anew_s and not any(self._is_about(event) for event in events):
+        before, self._seen_others = self._seen_others, self._others()
+        is_other = before != self._seen_others or any(self._is_about(event) for event in events)
+        if not is_other and now - self._made_at < self._anew_s:
             return
         self._made_at = now
         following = self.version + 1
@@ -68,6 +79,7 @@ class Pulse:
 
     epoch = 0
     version = 0
+    others = None
 
     async def look(self, now: float, *, spacing_s: float = 0.0) -> None:
         """See ``Followed``."""
@@ -86,6 +98,7 @@ class Happenings:
         self._anew = anew
         self.epoch = run
         self.version = feed.last
+        self.others = None
 
     async def look(self, now: float, *, spacing_s: float = 0.0) -> None:
         """See ``Followed``."""

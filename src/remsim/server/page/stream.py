@@ -46,6 +46,11 @@ class Followed(Protocol):
     epoch: int
     version: int
 
+    @property
+    def others(self) -> object:
+        """Compared before and after: what may have changed without an event."""
+        ...
+
     async def look(self, now: float, *, spacing_s: float = 0.0) -> None:
         """Bring it up to date, unless that was done less than ``spacing_s`` ago."""
         ...
@@ -101,7 +106,7 @@ class PageStream:
         beat_at, checked_at = 0.0, loop.time()
         try:
             while not changes.is_closed:
-                heard = feed.last
+                heard = feed.last, shown.others
                 await shown.look(loop.time(), spacing_s=SPACING_S * 0.8)
                 html = shown.newer_than(epoch, version)
                 epoch, version = shown.epoch, shown.version
@@ -118,7 +123,7 @@ class PageStream:
                 # What happens meanwhile is told together.
                 await asyncio.sleep(SPACING_S)
                 left_s = max(0.0, beat_at + BEAT_S - loop.time())
-                await changes.until(partial(_newer, feed, heard), left_s)
+                await changes.until(partial(_newer, feed, shown, heard), left_s)
         finally:
             self._readers.count -= 1
 
@@ -156,5 +161,5 @@ def _position(text: str, run: int) -> tuple[int, int]:
     return int(found[2]), int(found[3])
 
 
-def _newer(feed: EventFeed, number: int) -> bool | None:
-    return True if feed.last != number else None
+def _newer(feed: EventFeed, shown: Followed, heard: tuple[int, object]) -> bool | None:
+    return True if (feed.last, shown.others) != heard else None

@@ -40,7 +40,7 @@ from remsim.server.core.actions import (
     StoreWebhookEnd,
 )
 from remsim.server.core.known import MAX_CLIENTS
-from remsim.server.store import leases, slot_locks, webhooks
+from remsim.server.store import announcements, leases, slot_locks, webhooks
 from remsim.server.store.schema import (
     BANKS,
     CARDS,
@@ -123,6 +123,7 @@ async def load_memory(connection: AsyncConnection, wall: float) -> StoredState:
         webhooks=await webhooks.read_webhooks(connection),
         locks=await slot_locks.read_locks(connection),
         deliveries=await webhooks.read_deliveries(connection),
+        announcements=await announcements.read_announcements(connection),
         parked=tuple(_parked(row) for row in parked),
     )
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A desired state as a whole: what differs, and then making it so, all or nothing."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Query, Request
 from fastapi.responses import Response
@@ -13,6 +13,7 @@ from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import V2, ApiError, bad_request
 from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
+from remsim.server.api.v1.views import MaySee
 from remsim.server.api.v2.answers import gives, problems, shown
 from remsim.server.api.v2.cards import may_see_subject, visible_labels
 from remsim.server.api.v2.choosing import read_card
@@ -23,11 +24,15 @@ from remsim.server.core.card_choice import CardChoice, CardChoiceKind
 from remsim.server.core.fleet import FleetError, FleetPlan, plan_fleet
 from remsim.server.core.labels import LabelError, parse_subject, shown_subject, slots_of
 from remsim.server.core.tokens import Grant, TokenRole
+from remsim.server.lease_query import LeaseInfo
 from remsim.server.query import ServerQuery
+from remsim.server.runtime import ServerRuntime
 
 router = Resource(prefix=V2, tags=["v2 apply"])
 
 _DryRun = Annotated[bool, Query(description="only say what differs")]
+
+_HIDDEN: Final = "is mapped already, to something that the token is not for"
 
 #: Subjects and the labels that they are to have.
 _Labels = dict[str, tuple[str, ...]]
@@ -50,34 +55,33 @@ async def apply(
 ) -> Response:
     """Make it so that exactly these mappings and labels are there, as far as the token goes; a part left out stays.
 
-    The answer is the difference. Either all of it is stored, or nothing.
+    The answer is the difference. Either all of it is stored, or nothing. Leases are no part of it: what is on loan
+    stays so, and cannot be asked for.
     """
     raw = await read_json(request)
     order = read_model(raw, models.FleetOrder)
 
     async def work() -> Response:
-        plan = FleetPlan((), ()) if order.mappings is None else _plan_mappings(query, grant, order.mappings)
+        plan = FleetPlan((), ()) if order.mappings is None else _plan_mappings(runtime, grant, order.mappings)
         labels = {} if order.labels is None else _plan_labels(query, grant, order.labels)
         await _check_scope(request, query, grant, plan, labels)
         difference = models.ApplyModel(dry_run=dry_run, changes=_difference(query, plan, labels))
-        if dry_run:
-            runtime.check_policy(plan.created)
-        else:
-            try:
-                await runtime.change_mappings(plan.ended, plan.created, actor, labels=labels)
-            except LabelError as error:
-                raise bad_request(str(error), error.hint) from None
+        try:
+            await runtime.change_mappings(plan.ended, plan.created, actor, labels=labels, is_trial=dry_run)
+        except LabelError as error:
+            raise bad_request(str(error), error.hint) from None
         return shown(difference)
 
     return await once(request, grant, key, raw, kept, work)
 
 
-def _plan_mappings(query: ServerQuery, grant: Grant, wanted: dict[str, str]) -> FleetPlan:
-    may_see = sight_of(grant)
+def _plan_mappings(runtime: ServerRuntime, grant: Grant, wanted: dict[str, str]) -> FleetPlan:
+    query, may_see = runtime.query, sight_of(grant)
+    lent = {info.mapping.client: info for info in runtime.leases.live() if info.mapping is not None}
     current: dict[ClientSlot, BankSlot] = {}
     occupied: set[BankSlot] = set()
     for info in query.mappings(lambda _bank, _client: True):
-        if may_see(info.bank, info.client):
+        if may_see(info.bank, info.client) and info.client not in lent:
             current[info.client] = info.bank
         else:
             occupied.add(info.bank)
@@ -86,11 +90,8 @@ def _plan_mappings(query: ServerQuery, grant: Grant, wanted: dict[str, str]) -> 
         raise bad_request("a client slot is named twice", "write each as C7:0")
     waiting = {info.client: info for info in query.waiting.all(may_see)}
     for client in choices:
-        if client in current or client in waiting:
-            continue
-        if query.mapping_of_client(client) is not None or query.waiting.of_client(client) is not None:
-            text = f"{client} is mapped already, to something that the token is not for"
-            raise ApiError(409, "conflict", text, "ask who may delete that mapping")
+        if client not in current and client not in waiting and client not in lent:
+            _check_is_free(query, client)
 
     mapped = set(current.values())
 
@@ -110,12 +111,29 @@ def _plan_mappings(query: ServerQuery, grant: Grant, wanted: dict[str, str]) -> 
         and choice.value == info.iccid
         and not candidates(choice)
     }
+    kept |= {client for client in lent.keys() & choices if _is_lent(lent[client], candidates(choices[client]), may_see)}
     wants = {client: choice for client, choice in choices.items() if client not in kept}
     try:
-        plan = plan_fleet(wants, current, candidates, occupied)
+        plan = plan_fleet(wants, current, candidates, occupied, runtime.leases.best_first)
     except FleetError as error:
         raise ApiError(409, "conflict", str(error), error.hint) from None
     return FleetPlan((*plan.ended, *sorted(waiting.keys() - kept)), plan.created)
+
+
+def _check_is_free(query: ServerQuery, client: ClientSlot) -> None:
+    """A client slot that is named has no mapping beyond those that the token is for. Raises ApiError."""
+    if query.mapping_of_client(client) is not None or query.waiting.of_client(client) is not None:
+        raise ApiError(409, "conflict", f"{client} {_HIDDEN}", "ask who may delete that mapping")
+
+
+def _is_lent(lease: LeaseInfo, wanted: list[BankSlot], may_see: MaySee) -> bool:
+    """Whether a client slot has one of the wanted cards on loan. Raises ApiError if it has another one."""
+    if not may_see(lease.bank, lease.client):
+        raise ApiError(409, "conflict", f"{lease.client} {_HIDDEN}", "ask who may delete that mapping")
+    if lease.bank not in wanted:
+        text = f"{lease.client} has its card on loan, by lease {lease.id}"
+        raise ApiError(409, "conflict", text, "leave it out, or release that lease")
+    return True
 
 
 def _plan_labels(query: ServerQuery, grant: Grant, wanted: dict[str, list[str]]) -> _Labels:

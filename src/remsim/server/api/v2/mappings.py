@@ -137,7 +137,8 @@ async def put_mapping(
 ) -> Response:
     """Give a client slot this card, in place of any other that it has. The answer comes when that is stored.
 
-    With a label, a card that the slot has already is kept, else it gets the first one that is free.
+    With a label, a card that the slot has already is kept, else it gets one that is free: one that it can use now, if
+    there is any.
     """
     slot = client_slot(client)
     patience_s = duration(timeout, "timeout", most_s=MAX_WAIT_S)
@@ -147,7 +148,7 @@ async def put_mapping(
     check_preconditions(request, mapping_tag(_visible(query, grant, slot)))
     if waiting is not None and order.follow != "slot" and _is_awaited(query, grant, waiting, order.card):
         return _shown(query, grant, waiting, 200 if wait is None else 202)
-    bank = _chosen(query, grant, order.card, before)
+    bank = _chosen(runtime, grant, slot, order.card, before)
     await require_operator(request, grant, bank_id=bank.bank_id, client_id=slot.client_id)
     is_new = before is None or before.bank != bank
     follows = _followed(query, bank) if order.follow == "card" else None
@@ -279,8 +280,11 @@ def _followed(query: ServerQuery, bank: BankSlot) -> str:
     return iccid
 
 
-def _chosen(query: ServerQuery, grant: Grant, card: str, before: MappingInfo | None) -> BankSlot:
-    """The slot of the card that an order names. Raises ApiError."""
+def _chosen(
+    runtime: ServerRuntime, grant: Grant, client: ClientSlot, card: str, before: MappingInfo | None
+) -> BankSlot:
+    """The slot of the card that an order names; of several, one that can be used now. Raises ApiError."""
+    query = runtime.query
     choice = read_card(query, card)
     found = places_for(query, grant, choice)
     if choice.kind is CardChoiceKind.SLOT:
@@ -290,11 +294,11 @@ def _chosen(query: ServerQuery, grant: Grant, card: str, before: MappingInfo | N
     if before is not None and before.bank in found:
         return before.bank
     check_unambiguous(choice, found)
-    free = next((slot for slot in found if query.mapping(slot) is None and query.lock(slot) is None), None)
-    if free is None:
+    free = runtime.leases.free_for(client, found)
+    if not free:
         text = f"none of the {len(found)} cards is free" if len(found) > 1 else "the card is in use, or locked"
         raise ApiError(409, "conflict", text, "take it away from a client slot first")
-    return free
+    return free[0]
 
 
 def _visible(query: ServerQuery, grant: Grant, slot: ClientSlot) -> MappingInfo | ParkedInfo | None:

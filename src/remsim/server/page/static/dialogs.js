@@ -13,7 +13,8 @@
     const inputs = fields.map(({ label: _, ...values }, number) =>
       node("input", { id: `ask-${number}`, autocomplete: "off", spellcheck: false, ...values }));
     const sure = node("button", { className: isDanger ? "danger" : "main", textContent: yes, value: "yes" });
-    const no = node("button", { className: "plain", textContent: "Cancel", type: "button" });
+    // Where nothing is to be written, Enter right away is not to be the order.
+    const no = node("button", { className: "plain", textContent: "Cancel", type: "button", autofocus: !fields.length });
     const form = node("form", { method: "dialog" }, node("h2", { id: "ask-head", textContent: title }));
     inputs.forEach((input, number) =>
       form.append(node("label", { htmlFor: input.id, textContent: fields[number].label }), input));

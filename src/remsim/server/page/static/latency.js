@@ -66,6 +66,7 @@
       width,
       height: 220,
       cursor: { drag: { x: false, y: false } },
+      legend: { markers: { dash: (_, number) => (number === 2 ? "dashed" : "solid") } },
       scales: { x: { time: true, range: shown }, y: { range: (_, __, most) => [0, Math.max(1, most * 1.1)] }, s: { range: (_, __, most) => [0, Math.max(1, most * 1.1)] } },
       axes: [
         { ...axis, space: 80, incrs: [10, 30, 60, 120], values: "{HH}:{mm}:{ss}" },

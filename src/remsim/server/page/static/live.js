@@ -92,10 +92,38 @@ window.remsim = (() => {
     location.href = `/login?why=${encodeURIComponent(reason)}&next=${encodeURIComponent(next)}`;
   }
 
+  // What has the focus may be gone with the next swap, or with a dialog: then what is nearest to its place gets it, so
+  // that one who works by keyboard need not begin at the top again.
+  const FOCUSABLE = "a[href], button:not(:disabled), input, select, [tabindex='0']";
+  let focused = null;
+  let around = [];
+  function noteFocus() {
+    focused = document.activeElement === document.body ? null : document.activeElement;
+    around = [];
+    for (let at = focused?.parentElement; at; at = at.parentElement) if (at.id) around.push(at.id);
+  }
+
+  function mendFocus() {
+    if (!focused || focused.isConnected || document.activeElement !== document.body) return;
+    for (const id of around) {
+      const found = [...(document.getElementById(id)?.querySelectorAll(FOCUSABLE) ?? [])];
+      const next = found.find((element) => element.checkVisibility());
+      if (next) {
+        next.focus();
+        return;
+      }
+    }
+    document.getElementById("main").focus();
+  }
+  document.addEventListener("close", () => {
+    if (document.activeElement === document.body) document.getElementById("main").focus();
+  }, true);
+
   if (live) {
     live.addEventListener("htmx:sse:before:message", () => {
       heardAt = performance.now();
       heardWall = new Date();
+      noteFocus();
     });
     live.addEventListener("beat", (event) => {
       const found = JSON.parse(event.detail.data);
@@ -114,6 +142,7 @@ window.remsim = (() => {
     });
     live.addEventListener("htmx:after:swap", () => {
       showNewAges();
+      mendFocus();
       document.dispatchEvent(new CustomEvent("remsim:changed"));
     });
   }
@@ -138,11 +167,19 @@ window.remsim = (() => {
   }, 1000);
   showAges();
 
+  const keys = document.getElementById("keys");
+  document.getElementById("keys-show").addEventListener("click", () => keys.showModal());
   document.addEventListener("keydown", (event) => {
-    const isTyping = event.target.closest("input, textarea, select, [contenteditable]");
-    if (event.key === "/" && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+    if (event.key === "/") {
       event.preventDefault();
       document.getElementById("search").focus();
+    } else if (event.key === "?") {
+      event.preventDefault();
+      keys.showModal();
+    } else if (event.key === "z") {
+      [...document.querySelectorAll("#toasts .undo")].pop()?.click();
     }
   });
 

@@ -24,7 +24,7 @@
     return one.words || one.command || one.kind.replace("_", " ");
   };
   const fits = (one, wanted) => !wanted || `${words(one)} ${one.answer || ""} ${one.command || ""} ${one.origin || ""}`.toLowerCase().includes(wanted);
-  const ms = (value) => (value === undefined || value === null ? "" : value.toFixed(1));
+  const ms = (value) => (value === undefined || value === null ? "" : value.toFixed(value < 1 ? 2 : 1));
 
   function row(one) {
     const line = document.createElement("tr");

@@ -78,6 +78,7 @@
       hide(bank, list.length > 0 && (ofBank === 0 || !hasRoom));
     }
     showing = later;
+    keepFocus();
     showMore();
     const isFiltered = Boolean(filter.q || filter.state || filter.label || filter.bank);
     say(found, isFiltered ? `${shown} of ${all} slots` : `${all} slots`);
@@ -94,6 +95,18 @@
 
   function hide(element, isHidden) {
     if (element.hidden !== isHidden) element.hidden = isHidden;
+  }
+
+  // A slot that has the focus and does not fit any more hands it on to the next one.
+  function keepFocus() {
+    const stop = document.activeElement;
+    if (!stop?.matches(".stop") || !stop.closest("[hidden]")) return;
+    const stops = [...stop.closest("#banks, #clients").querySelectorAll(".stop")];
+    const isShown = (other) => !other.closest("[hidden]");
+    const at = stops.indexOf(stop);
+    const next = stops.slice(at).find(isShown) ?? stops.slice(0, at).findLast(isShown);
+    if (next) focus(next);
+    else search.focus();
   }
 
   // After a choice, a screenful is shown first and the rest follows, as much in each frame: slots that come into view are
@@ -246,7 +259,7 @@
   function join(element) {
     for (const other of document.querySelectorAll(".joined")) other.classList.remove("joined");
     link.setAttribute("d", "");
-    const other = element?.dataset.to ? document.getElementById(idOf(element.dataset.to)) : null;
+    const other = element?.isConnected && element.dataset.to ? document.getElementById(idOf(element.dataset.to)) : null;
     if (!other || other.hidden) return;
     element.classList.add("joined");
     other.classList.add("joined");
@@ -308,7 +321,11 @@
       search.blur();
     }
   });
-  document.addEventListener("remsim:changed", follow);
+  document.addEventListener("remsim:changed", () => {
+    follow();
+    // A slot that has changed looks as the server writes it: without its mark.
+    if (pointed) joinSoon(pointed);
+  });
 
   // Labels for all slots that are shown.
   const bulk = document.getElementById("bulk");
