@@ -94,11 +94,11 @@ install_halves() {
 
 no_count() { :; }
 
-# count_packages — how many of the packages of $file pip has fetched, or passed over as not meant for this machine.
+# count_packages — how many of the packages of $file pip has found, or passed over as not meant for this machine.
 count_packages() {
     local all seen
     all=$(grep -cE '^[A-Za-z0-9._-]+==' "$file" || true)
-    seen=$(grep -cE '^(Collecting|Ignoring) ' "$log" || true)
+    seen=$(grep -cE '^(Collecting|Processing|Ignoring) ' "$log" || true)
     echo "package $seen of $all"
 }
 

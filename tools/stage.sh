@@ -30,8 +30,17 @@ aside() {
     local name=$1
     shift
     aside_log[$name]=$(mktemp)
+    # In a group of its own, all of which can be ended.
+    set -m
     "$@" >"${aside_log[$name]}" 2>&1 &
+    set +m
     aside_pid[$name]=$!
+}
+
+# gently COMMAND… — for what is done aside: it takes what the others leave of the processors.
+gently() {
+    renice -n 19 -p "$BASHPID" >/dev/null
+    "$@"
 }
 
 await_aside() {
@@ -46,7 +55,7 @@ await_aside() {
 # end_asides — for an EXIT trap: ends those that were not waited for.
 end_asides() {
     if [ ${#aside_pid[@]} -gt 0 ]; then
-        kill -TERM "${aside_pid[@]}" 2>/dev/null || true
+        kill -TERM -- "${aside_pid[@]/#/-}" 2>/dev/null || true
         rm -f "${aside_log[@]}"
     fi
 }

@@ -44,15 +44,16 @@ stage "shell scripts" shellcheck tools/*.sh .ci/run
 rm -rf .coverage && mkdir .coverage
 # The slow tests come last: a process that has none left takes some of another's. Some of these wait for a database or a
 # clock, and most of the next stage's wait for each other's programs, so there are more processes than processors.
-stage "import levels, unit, vectors, property, contract" \
-    tests fast -p tools.measured -n 3 --dist worksteal \
-    tests/unit tests/vectors tests/property tests/contract
-# These are busy while the next stage's tests wait for programs and clocks, and leave the processors to them otherwise.
-aside types nice -n 19 $bin/mypy --no-error-summary src tests tools bench
-aside coverage nice -n 19 $bin/python tools/check_coverage.py
+stage "import levels, unit, vectors, contract" \
+    tests fast -p tools.measured -n 3 --dist worksteal tests/unit tests/vectors tests/contract
+# These only compute, and look at no clock. They do so while the next stage's tests wait for programs and clocks.
+aside types gently $bin/mypy --no-error-summary src tests tools bench
+aside coverage gently $bin/python tools/check_coverage.py
+aside property gently tests property -n 2 --dist worksteal tests/property
 # Which process runs which test is said in tests/slowest_first.py.
 stage "integration" tests integration -n 3 --dist loadfile tests/integration tests/browser
 stage "types" await_aside types
 stage "coverage" await_aside coverage
+stage "property" await_aside property
 stage "slowest tests" $bin/python tools/slowest.py "$results"
 all_stages_done "all tests"
