@@ -14,6 +14,7 @@ from xdist.remote import Producer
 from remsim.logs import reset_logging
 from tests import leftovers
 from tests.doubles.programs import quick_programs, stand_ins
+from tests.import_shares import import_share
 from tests.reference import reference as reference_file
 from tests.slowest_first import SlowestFirst
 
@@ -33,10 +34,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Slowest
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """Keep the garbage collector from going through all modules and tests again and again, now and in each test."""
     gc.disable()
     try:
+        import_share(session.config.args)
         return (yield)
     finally:
         gc.freeze()

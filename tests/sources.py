@@ -5,6 +5,7 @@ Read from the text by ``ast``; nothing is imported.
 """
 
 import ast
+import gc
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,10 +47,53 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def parse(text: str) -> ast.Module:
+    """The syntax of a text. The garbage collector is kept from going through what it is made of again and again."""
+    is_on = gc.isenabled()
+    gc.disable()
+    try:
+        return ast.parse(text)
+    finally:
+        if is_on:
+            gc.enable()
+
+
 @cache
 def tree(path: Path) -> ast.Module:
-    """The syntax of a file; not to be changed, because all who ask get the same."""
-    return ast.parse(path.read_text(encoding="utf-8"))
+    """The syntax of a module; not to be changed, because all who ask get the same."""
+    return parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def nodes(module: ast.AST) -> tuple[ast.AST, ...]:
+    """All that ``ast.walk`` comes to."""
+    return tuple(ast.walk(module))
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a file says of itself."""
+
+    is_described: bool
+    #: Its functions and their lines, without their docstrings.
+    functions: tuple[tuple[str, int], ...]
+
+
+@cache
+def outline(path: Path) -> Outline:
+    """The outline of any file; its syntax is not kept."""
+    syntax = parse(path.read_text(encoding="utf-8"))
+    found = [node for node in ast.walk(syntax) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return Outline(bool(ast.get_docstring(syntax)), tuple((node.name, _code_lines(node)) for node in found))
+
+
+def _code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """From ``def`` to its end."""
+    length = (function.end_lineno or function.lineno) - function.lineno + 1
+    first = function.body[0]
+    if ast.get_docstring(function, clean=False) is not None:
+        length -= (first.end_lineno or first.lineno) - first.lineno + 1
+    return length
 
 
 @cache

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Makes .venv with what a target needs, and nothing outside of it.
 #
+#   tools/setup.sh python   .venv with its interpreter, which tools/setup-system.sh asks
 #   tools/setup.sh demo     the programs and the software card; wheels only, no compiler needed
 #   tools/setup.sh check    that, and the developers' tools; wheels only, too
 #   tools/setup.sh test     that, and pyscard, which is compiled here (tools/setup-system.sh brings the compiler)
@@ -20,15 +21,14 @@ fail() {
 }
 
 case ${1:-} in
-demo) lists=(demo) ;;
-check) lists=(check) ;;
-test) lists=(check native) ;;
-*) fail "usage: tools/setup.sh demo|check|test" ;;
+python) lists=() ;;
+demo) lists=(pip demo) ;;
+check) lists=(pip check) ;;
+test) lists=(pip check native) ;;
+*) fail "usage: tools/setup.sh python|demo|check|test" ;;
 esac
 
 log=.venv/setup.log
-wheels=
-trap '[ -z "$wheels" ] || rm -rf "$wheels"' EXIT
 
 # Nobody is there to answer, and advice to upgrade pip or not to be root is of no use here.
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore PIP_REQUIRE_VIRTUALENV=1
@@ -73,15 +73,17 @@ make_venv() {
 # run_pip ARGUMENT… — takes the place of the shell that runs it.
 run_pip() { exec .venv/bin/python -m pip "$@" >>"$log" 2>&1 </dev/null; }
 
-# fetch FILE FOLDER — has the packages of FILE, a list with hashes, in FOLDER. Two processes fetch half of them each,
-# because pip mostly computes: it reads the whole page of an index about each package.
-fetch() {
-    local file=$1 folder=$2 half pids=() status=0
+# install_halves FILE — installs a list with hashes, which names all that its packages need. Two processes have half of
+# it each, because pip mostly computes: it reads the whole page of an index about each package, and unpacks. Neither
+# compares what it brings with what the other one has not brought yet.
+install_halves() {
+    local half pids=() status=0
     trap 'kill -TERM "${pids[@]}" 2>/dev/null' TERM
     for half in 0 1; do
         # A package begins at the start of a line; its hashes are in the indented lines that follow.
-        awk -v half=$half '/^[A-Za-z0-9]/ { number++ } number % 2 == half' "$file" >"$folder/$half.txt"
-        run_pip download --require-hashes --only-binary :all: --no-deps --dest "$folder" -r "$folder/$half.txt" &
+        awk -v half=$half '/^[A-Za-z0-9]/ { number++ } number % 2 == half' "$1" >".venv/half-$half.txt"
+        run_pip install --require-hashes --only-binary :all: --no-deps --no-compile --no-warn-conflicts \
+            -r ".venv/half-$half.txt" &
         pids+=($!)
     done
     for half in 0 1; do
@@ -92,11 +94,11 @@ fetch() {
 
 no_count() { :; }
 
-# count_packages — how many of the packages of $file pip has fetched, or passed over as not meant for this machine.
+# count_packages — how many of the packages of $file pip has found, or passed over as not meant for this machine.
 count_packages() {
     local all seen
     all=$(grep -cE '^[A-Za-z0-9._-]+==' "$file" || true)
-    seen=$(grep -cE '^(Collecting|Ignoring) ' "$log" || true)
+    seen=$(grep -cE '^(Collecting|Processing|Ignoring) ' "$log" || true)
     echo "package $seen of $all"
 }
 
@@ -109,16 +111,6 @@ install() {
         grep -E '^ *(ERROR|error)|Error:|fatal' "$log" | tail -n 12 >&2 || true
         fail "pip could not install this; the whole story is in $log"
     fi
-}
-
-# install_wheels FILE — installs a list with hashes, which names all that its packages need.
-install_wheels() {
-    local file=$1
-    wheels=$(mktemp -d)
-    install "fetching" count_packages fetch "$file" "$wheels"
-    install "unpacking" no_count run_pip install --require-hashes --only-binary :all: --no-deps --no-compile \
-        --no-index --find-links "$wheels" -r "$file"
-    rm -rf "$wheels"
 }
 
 # compile_programs — compiles what the programs are made of, also where PYTHONDONTWRITEBYTECODE is set. The rest, which
@@ -149,11 +141,14 @@ install_list() {
         return
     fi
     say "installing requirements/$name.txt ($(grep -cE '^[A-Za-z0-9._-]+==' "$file") packages)"
-    if [ "$name" = native ]; then
+    if [ "$name" = pip ]; then
+        # The one that comes with an interpreter may need three times as long for what follows.
+        install "fetching" no_count run_pip install --require-hashes --only-binary :all: --no-deps --no-compile -r "$file"
+    elif [ "$name" = native ]; then
         # Built with the setuptools of check.txt, whose hash is known, and the system's swig.
         install "compiling" no_count run_pip install --require-hashes --no-build-isolation --no-deps -r "$file"
     else
-        install_wheels "$file"
+        install "installing" count_packages install_halves "$file"
         compile_programs
     fi
     echo "$sum" >".venv/done-$name"
@@ -181,4 +176,6 @@ fi
 for list in "${lists[@]}"; do
     install_list "$list"
 done
-install_project
+if [ ${#lists[@]} -gt 0 ]; then
+    install_project
+fi

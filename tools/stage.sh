@@ -22,20 +22,42 @@ stage() {
     fi
 }
 
-# aside COMMAND… — starts it next to the stages that come. `stage NAME await_aside` is its stage, in which it is waited
-# for; what it has said is shown there. There is one at a time.
+declare -A aside_pid=() aside_log=()
+
+# aside NAME COMMAND… — starts it next to the stages that come. `stage … await_aside NAME` is its stage, in which it is
+# waited for; what it has said and says is shown there.
 aside() {
-    aside_log=$(mktemp)
-    "$@" >"$aside_log" 2>&1 &
-    aside_pid=$!
+    local name=$1
+    shift
+    aside_log[$name]=$(mktemp)
+    # In a group of its own, all of which can be ended.
+    set -m
+    "$@" >"${aside_log[$name]}" 2>&1 &
+    set +m
+    aside_pid[$name]=$!
+}
+
+# gently COMMAND… — for what is done aside: it takes what the others leave of the processors.
+gently() {
+    renice -n 19 -p "$BASHPID" >/dev/null
+    "$@"
 }
 
 await_aside() {
-    local status=0
-    wait "$aside_pid" || status=$?
-    cat "$aside_log"
-    rm -f "$aside_log"
+    local pid=${aside_pid[$1]} log=${aside_log[$1]} status=0
+    tail -n +1 -s 0.1 -f --pid="$pid" "$log"
+    wait "$pid" || status=$?
+    rm -f "$log"
+    unset "aside_pid[$1]" "aside_log[$1]"
     return "$status"
+}
+
+# end_asides — for an EXIT trap: ends those that were not waited for.
+end_asides() {
+    if [ ${#aside_pid[@]} -gt 0 ]; then
+        kill -TERM -- "${aside_pid[@]/#/-}" 2>/dev/null || true
+        rm -f "${aside_log[@]}"
+    fi
 }
 
 # all_stages_done WHAT — comes last: its status is that of the whole check.

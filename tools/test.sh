@@ -8,11 +8,22 @@ cd "$(dirname "$0")/.."
 
 bin=.venv/bin
 results=$(mktemp -d)
-trap 'rm -rf "$results"' EXIT
+trap 'end_asides; rm -rf "$results"' EXIT
+
+# What needs Python and nothing that pip installs. Modules are compiled here once, not in each process of the tests.
+setup_system() {
+    tools/setup-system.sh $bin/python || return
+    $bin/python -m compileall -q src/remsim tests/doubles || true
+}
 
 setup() {
-    # The interpreter first, the system's packages next: which headers pyscard needs depends on the interpreter.
-    tools/setup.sh check && tools/setup-system.sh $bin/python && tools/setup.sh test
+    local status=0
+    # The interpreter first: which headers pyscard needs depends on it. The system's packages come while pip is busy.
+    tools/setup.sh python || return
+    aside system setup_system
+    tools/setup.sh check || status=$?
+    await_aside system || status=$?
+    [ "$status" -eq 0 ] && tools/setup.sh test
 }
 
 # tests NAME PYTEST-ARGUMENT… — NAME is that of the file with the times.
@@ -27,21 +38,22 @@ if ! $bin/python -c 'import pytest' 2>/dev/null; then
     all_stages_done "all tests"
     exit 1
 fi
-# What uses one processor only runs next to the stages that come.
-aside $bin/mypy --no-error-summary src tests tools bench
 stage "format" $bin/ruff format --check --quiet .
 stage "lint" $bin/ruff check --quiet .
 stage "shell scripts" shellcheck tools/*.sh .ci/run
 rm -rf .coverage && mkdir .coverage
 # The slow tests come last: a process that has none left takes some of another's. Some of these wait for a database or a
 # clock, and most of the next stage's wait for each other's programs, so there are more processes than processors.
-stage "import levels, unit, vectors, property, contract" \
-    tests fast -p tools.measured -n 3 --dist worksteal \
-    tests/unit tests/vectors tests/property tests/contract
-stage "types" await_aside
-aside $bin/python tools/check_coverage.py
+stage "import levels, unit, vectors, contract" \
+    tests fast -p tools.measured -n 3 --dist worksteal tests/unit tests/vectors tests/contract
+# These only compute, and look at no clock. They do so while the next stage's tests wait for programs and clocks.
+aside types gently $bin/mypy --no-error-summary src tests tools bench
+aside coverage gently $bin/python tools/check_coverage.py
+aside property gently tests property -n 2 --dist worksteal tests/property
 # Which process runs which test is said in tests/slowest_first.py.
 stage "integration" tests integration -n 3 --dist loadfile tests/integration tests/browser
-stage "coverage" await_aside
+stage "types" await_aside types
+stage "coverage" await_aside coverage
+stage "property" await_aside property
 stage "slowest tests" $bin/python tools/slowest.py "$results"
 all_stages_done "all tests"

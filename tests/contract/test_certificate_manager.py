@@ -2,6 +2,7 @@
 """A program's certificate is renewed in time, what changed in its files comes into use, and what is wrong is said."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +14,8 @@ from remsim.net.connections import ConnectionManager
 from remsim.net.runtime import certificates
 from remsim.net.runtime.certificates import FIRST_RETRY_S, MOST_RETRY_S, REMINDER_S, CertificateManager, retry_delay_s
 from remsim.net.tls.contexts import LinkTls, TlsContexts
-from remsim.pki.errors import EnrolmentError
+from remsim.pki import files
+from remsim.pki.errors import EnrolmentError, KeyFileError
 from remsim.pki.facts import REVOCATION_LIST, decode_pem
 from tests.doubles.certificates import ANYBODY, BANK, CLIENT, DAY_S, CertificateWorld
 from tests.doubles.link_world import factory
@@ -261,6 +263,39 @@ class TestPushedLists:
         await stage.manager.accept_list(b"nonsense")
         await stage.log.next("revocation_list_refused")
         assert stage.contexts.credentials.revocations_der() == before
+
+    async def test_list_that_could_not_be_stored_is_stored_when_that_is_possible(
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gone = stage.ca.credentials(Identity.client(5))
+        stage.ca.revoke(gone)
+        pushed, tried = stage.list_of(stage.ca.now), 0
+
+        def fail(path: Path, _content: bytes) -> None:
+            nonlocal tried
+            tried += 1
+            raise KeyFileError(f"cannot write {path}: no space left")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "write_public", fail)
+            await stage.manager.accept_list(pushed)
+            moments: list[float] = []
+            for second in range(0, 9000, 5):
+                before = tried
+                await stage.manager.check_age(stage.ca.now + second)
+                if tried > before:
+                    moments.append(second)
+        assert moments[:5] == [0.0, 5.0, 15.0, 35.0, 75.0]
+        assert [later - earlier for earlier, later in itertools.pairwise(moments)][-2:] == [2560.0, 3600.0]
+        assert not stage.contexts.is_revoked(gone.certificate().serial)
+        await stage.manager.check_age(stage.ca.now + 5 * 3600)
+        assert stage.contexts.is_revoked(gone.certificate().serial)
+        # That was it; and what is no list of our authority is never tried again.
+        await stage.manager.accept_list(b"nonsense")
+        monkeypatch.setattr(files, "write_public", fail)
+        before = tried
+        await stage.manager.check_age(stage.ca.now + 9 * 3600)
+        assert tried == before
 
     async def test_older_list_takes_no_revocation_back(self, stage: Stage) -> None:
         older = stage.list_of(stage.ca.now)

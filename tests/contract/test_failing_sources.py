@@ -18,8 +18,8 @@ from remsim.server.api.auth import AuthMiddleware
 from remsim.server.api.resource import RestApplication
 from remsim.server.authority.audit import CertificateAudit
 from remsim.server.core.actions import Entry
+from remsim.server.core.log_events import UNAUTHENTICATED_EVENTS
 from remsim.server.core.tokens import FAILURE_FORGIVEN_S, FAILURES_ALLOWED
-from remsim.server.runtime import UNAUTHENTICATED_EVENTS
 from remsim.server.service import ServerService
 from tests.doubles.certificates import CertificateWorld
 from tests.doubles.noted_log import NotedLog

@@ -2,6 +2,7 @@
 """Each limit of REST, reached on real sockets: counted, the offender closed or refused, a neighbour answered."""
 
 import asyncio
+import select
 import socket
 import ssl
 import time
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from remsim.config import HostPort, ServerConfig
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.logs import get_logger
+from remsim.net.accept.acceptor import PER_ROUND
 from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.net.tls.contexts import TlsContexts
@@ -123,6 +125,43 @@ async def stage() -> AsyncIterator[Stage]:
         async with dialled_raw("127.0.0.1", there.port, source="127.0.0.2") as another:
             assert await is_answered(another)
         assert await is_answered(neighbour), "only the offender is to be closed"
+
+
+def greeting() -> bytes:
+    """What a TLS client says first."""
+    outgoing = ssl.MemoryBIO()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="x").do_handshake()
+    return outgoing.read()
+
+
+async def test_two_sources_that_greet_on_all_their_connections_keep_no_third_waiting(ca: CertificateWorld) -> None:
+    each, hello = 100, greeting()
+    tls = TlsContexts(ca.credentials(SERVER)).rest
+    with ExitStack() as opened:
+
+        def greet(source: str, port: int) -> socket.socket:
+            sock = opened.enter_context(socket.create_connection(("127.0.0.1", port), source_address=(source, 0)))
+            sock.sendall(hello)
+            sock.settimeout(0)
+            return sock
+
+        async def is_answered_on(sock: socket.socket) -> None:
+            heard = asyncio.Event()
+            asyncio.get_running_loop().add_reader(sock.fileno(), heard.set)
+            await heard.wait()
+            asyncio.get_running_loop().remove_reader(sock.fileno())
+
+        async with listening(tls=tls) as there:
+            # All of this before the loop has its next round: they are ahead of the third in the kernel's queue.
+            others = [greet(source, there.port) for _ in range(each) for source in ("127.0.0.2", "127.0.0.3")]
+            third = greet("127.0.0.1", there.port)
+            async with asyncio.timeout(30):
+                await is_answered_on(third)
+                # Sixteen are accepted in a round, and one is answered. Then it is the third's turn with the others.
+                assert len(select.select(others, [], [], 0)[0]) <= 2 * each / PER_ROUND + 10
+                await asyncio.gather(*map(is_answered_on, others))
 
 
 @reaches(LimitName.REST_CONNECTIONS, LimitName.REST_CONNECTIONS_PER_SOURCE)

@@ -6,68 +6,23 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import httpx2
 import pytest
 
-from remsim.config import ServerConfig
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitName
 from remsim.server.core import labels as labels_module
 from remsim.server.core.tokens import Scope, TokenRole
-from remsim.server.service import ServerService
-from remsim.server.store.tokens import create_token
 from remsim.wire.messages.extensions import CardInd
 from remsim.wire.messages.rspro import (
     BankSlotStatusInd,
-    ConfigClientBankReq,
-    ConfigClientBankRes,
-    CreateMappingReq,
-    CreateMappingRes,
-    RemoveMappingReq,
-    RemoveMappingRes,
-    ResultCode,
     SlotPhysStatus,
 )
 from tests.doubles.reaching import reaches
+from tests.doubles.rest_lab import V2, Lab, obey, problem, serve_mappings
 from tests.doubles.server_rig import RigPeer, connect_bank, connect_client, rest_client, running_server
 
-V2 = "/api/v2"
 ICCIDS = ("8900101234567890018", "8900101234567890026", "8900101234567890034")
 ABSENT = SlotPhysStatus(reset_active=False, card_present=False)
-
-
-async def token(state: Path, role: TokenRole, scope: Scope | None = None) -> str:
-    config = ServerConfig(state_dir=state)
-    text, _ = await asyncio.to_thread(create_token, config, name=role.text, role=role, scope=scope or Scope())
-    return text
-
-
-class Lab:
-    """A server with callers of all kinds."""
-
-    admin: httpx2.AsyncClient
-
-    def __init__(self, service: ServerService, stack: AsyncExitStack, state: Path) -> None:
-        self.service = service
-        self._stack = stack
-        self._state = state
-
-    async def caller(self, role: TokenRole, scope: Scope | None = None) -> httpx2.AsyncClient:
-        text = await token(self._state, role, scope)
-        client = rest_client(self.service, over_socket=False, token=text)
-        return await self._stack.enter_async_context(client)
-
-    async def bank(self, bank_id: int, slots: int = 8) -> RigPeer:
-        return await self._stack.enter_async_context(await connect_bank(self.service, bank_id, slots, is_own=True))
-
-    async def bank_is_gone(self, bank_id: int) -> None:
-        runtime = self.service.runtime
-        assert runtime is not None
-        assert await runtime.changes.until(lambda: runtime.query.bank(bank_id) is None or None, 20)
-
-    async def client(self, client_id: int, *, is_own: bool = False) -> RigPeer:
-        peer = await connect_client(self.service, client_id, is_own=is_own)
-        return await self._stack.enter_async_context(peer)
 
 
 @pytest.fixture
@@ -77,37 +32,6 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         made = Lab(service, stack, tmp_path)
         made.admin = await made.caller(TokenRole.ADMIN)
         yield made
-
-
-async def serve_mappings(bank: RigPeer, count: int = 1) -> None:
-    """Say ok to so many creations and all removals before them."""
-    while count:
-        event = await bank.receive()
-        assert event is not None
-        match event.message:
-            case CreateMappingReq():
-                bank.send(CreateMappingRes(ResultCode.OK), event.tag)
-                count -= 1
-            case RemoveMappingReq():
-                bank.send(RemoveMappingRes(ResultCode.OK), event.tag)
-    await bank.settle()
-
-
-async def obey(client: RigPeer) -> None:
-    """Let the client take what it is told of its bankd."""
-    await client.expect(ConfigClientBankReq)
-    client.send(ConfigClientBankRes(ResultCode.OK), client.tag)
-    await client.settle()
-
-
-def problem(answer: httpx2.Response, status: int, code: str) -> str:
-    """Check that this is a refusal (RFC 9457), and return what it says."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    body = answer.json()
-    assert (body["status"], body["code"], body["type"]) == (status, code, "about:blank")
-    assert {"title", "detail", "hint"} <= body.keys()
-    return str(body["detail"])
 
 
 class TestMappings:
@@ -342,6 +266,43 @@ async def test_a_key_makes_a_repeated_post_one(lab: Lab) -> None:
     await bank.close()
 
 
+async def test_answer_that_is_given_again_has_its_tag(lab: Lab) -> None:
+    assert (await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:0"})).status_code == 201
+    url, key = f"{V2}/mappings/C7:0/reinsert", {"Idempotency-Key": "k"}
+    first, again = [await lab.admin.post(url, headers=key) for _ in range(2)]
+    assert (first.status_code, again.headers["idempotent-replay"]) == (200, "true")
+    assert (
+        first.headers["etag"] == again.headers["etag"] == (await lab.admin.get(f"{V2}/mappings/C7:0")).headers["etag"]
+    )
+    problem(await lab.admin.post(url, headers={"Idempotency-Key": ""}), 400, "bad_request")
+
+
+async def test_how_long_a_caller_waits_is_no_part_of_what_it_asks_for(lab: Lab) -> None:
+    order, key = {"pool": "label:none", "client": "C7:0", "for": "2h", "wait": "1h"}, {"Idempotency-Key": "k"}
+    answers = [await lab.admin.post(f"{V2}/leases?timeout={text}", json=order, headers=key) for text in ("1ms", "2ms")]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert answers[0].json()["id"] == answers[1].json()["id"]
+
+
+async def test_any_card_is_one_that_is_free_and_can_be_used(lab: Lab) -> None:
+    for slot in ("B1:0", "B2:0", "B2:1", "B2:2"):
+        await lab.admin.put(f"{V2}/labels/{slot}", json={"labels": ["pool"]})
+    bank = await lab.bank(2)
+    for nr, iccid in enumerate(ICCIDS):
+        bank.send(CardInd(BankSlot(2, nr), iccid))
+    await bank.settle()
+    clients = [f"C7:{nr}" for nr in range(3)]
+    order = {"card": "label:pool"}
+    answers = await asyncio.gather(*(lab.admin.put(f"{V2}/mappings/{client}", json=order) for client in clients))
+    assert [answer.status_code for answer in answers] == [201] * 3
+    # Bank 1 is not there, so its card is the last.
+    assert {answer.json()["bank"] for answer in answers} == {"B2:0", "B2:1", "B2:2"}
+    last = await lab.admin.put(f"{V2}/mappings/C7:3", json=order)
+    assert last.json()["bank"] == "B1:0"
+    problem(await lab.admin.put(f"{V2}/mappings/C7:4", json=order), 409, "conflict")
+    await bank.close()
+
+
 async def test_lists_come_in_pages(lab: Lab) -> None:
     for nr in range(5):
         assert (await lab.admin.put(f"{V2}/mappings/C7:{nr}", json={"card": f"B1:{nr}"})).status_code == 201
@@ -426,94 +387,6 @@ async def test_tokens_are_listed_without_their_secrets(lab: Lab) -> None:
     assert "digest" not in answer.text
 
 
-class TestApply:
-    """A desired state as a whole."""
-
-    async def state(self, lab: Lab) -> tuple[dict[str, str], dict[str, list[str]]]:
-        mappings = (await lab.admin.get(f"{V2}/mappings")).json()["items"]
-        labels = (await lab.admin.get(f"{V2}/labels")).json()["items"]
-        return {m["client"]: m["bank"] for m in mappings}, {item["subject"]: item["labels"] for item in labels}
-
-    async def test_difference_is_shown_and_then_made(self, lab: Lab) -> None:
-        for client, card in (("C7:0", "B1:0"), ("C7:1", "B1:1"), ("C7:2", "B1:2")):
-            assert (await lab.admin.put(f"{V2}/mappings/{client}", json={"card": card})).status_code == 201
-        for subject in ("B1:5", "C7:0"):
-            await lab.admin.put(f"{V2}/labels/{subject}", json={"labels": ["old"]})
-        before = await self.state(lab)
-        fleet = {
-            "mappings": {"C7:0": "B1:0", "C7:1": "B1:2", "C8:0": "label:old"},
-            "labels": {"B1:5": ["old"], "C9:0": ["b", "a"]},
-        }
-        dry = await lab.admin.post(f"{V2}/apply?dry_run=true", json=fleet)
-        assert dry.status_code == 200, dry.text
-        assert await self.state(lab) == before
-        made = await lab.admin.post(f"{V2}/apply", json=fleet)
-        assert dry.json()["changes"] == made.json()["changes"]
-        assert made.json() == {
-            "dry_run": False,
-            "changes": [
-                {"kind": "mapping", "subject": "C7:1", "before": "B1:1", "after": "B1:2"},
-                {"kind": "mapping", "subject": "C7:2", "before": "B1:2"},
-                {"kind": "mapping", "subject": "C8:0", "after": "B1:5"},
-                {"kind": "labels", "subject": "C7:0", "before": "old"},
-                {"kind": "labels", "subject": "C9:0", "after": "a, b"},
-            ],
-        }
-        assert await self.state(lab) == (
-            {"C7:0": "B1:0", "C7:1": "B1:2", "C8:0": "B1:5"},
-            {"B1:5": ["old"], "C9:0": ["a", "b"]},
-        )
-        assert (await lab.admin.post(f"{V2}/apply", json=fleet)).json()["changes"] == []
-        # A part that is left out stays.
-        assert (await lab.admin.post(f"{V2}/apply", json={"labels": {}})).status_code == 200
-        assert await self.state(lab) == ({"C7:0": "B1:0", "C7:1": "B1:2", "C8:0": "B1:5"}, {})
-
-    async def test_nothing_is_done_where_one_part_cannot_be(self, lab: Lab) -> None:
-        assert (await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:0"})).status_code == 201
-        before = await self.state(lab)
-        fleets: list[tuple[dict[str, dict[str, object]], int, str]] = [
-            ({"mappings": {"C8:0": "B1:3", "C9:0": "B1:3"}}, 409, "conflict"),
-            ({"mappings": {"C8:0": "label:none"}}, 409, "conflict"),
-            ({"mappings": {"C8:0": "X"}}, 400, "bad_request"),
-            ({"mappings": {"X": "B1:3"}}, 400, "bad_request"),
-            ({"mappings": {"C8:0": "B1:3"}, "labels": {"B1:0": ["\n"]}}, 400, "bad_request"),
-            ({"mappings": {"C8:0": "B1:3"}, "labels": {"X": ["a"]}}, 400, "bad_request"),
-            ({"mappings": {"C7:0": "B1:3", "C07:0": "B1:4"}}, 400, "bad_request"),
-        ]
-        for fleet, status, code in fleets:
-            problem(await lab.admin.post(f"{V2}/apply", json=fleet), status, code)
-        assert await self.state(lab) == before
-
-    async def test_key_makes_it_once(self, lab: Lab) -> None:
-        key = {"Idempotency-Key": "k"}
-        first = await lab.admin.post(f"{V2}/apply", json={"mappings": {"C7:0": "B1:0"}}, headers=key)
-        again = await lab.admin.post(f"{V2}/apply", json={"mappings": {"C7:0": "B1:0"}}, headers=key)
-        assert len(first.json()["changes"]) == 1
-        assert again.json() == first.json()
-        assert again.headers["idempotent-replay"] == "true"
-        other = await lab.admin.post(f"{V2}/apply", json={"mappings": {}}, headers=key)
-        problem(other, 422, "key_reused")
-
-    async def test_limited_token_touches_its_part_only(self, lab: Lab) -> None:
-        for client, card in (("C7:0", "B1:0"), ("C8:0", "B1:1"), ("C7:1", "B2:0")):
-            assert (await lab.admin.put(f"{V2}/mappings/{client}", json={"card": card})).status_code == 201
-        for subject in ("B1:0", "B2:0"):
-            await lab.admin.put(f"{V2}/labels/{subject}", json={"labels": ["x"]})
-        rest = await lab.caller(TokenRole.OPERATOR, Scope(frozenset({1}), frozenset({7})))
-        for fleet, status, code in (
-            ({"mappings": {"C8:0": "B1:5"}}, 409, "conflict"),
-            ({"mappings": {"C7:1": "B1:5"}}, 409, "conflict"),
-            ({"mappings": {"C7:5": "B1:1"}}, 409, "conflict"),
-            ({"mappings": {"C9:0": "B1:5"}}, 403, "forbidden"),
-            ({"mappings": {"C7:5": "B2:5"}}, 409, "conflict"),
-            ({"labels": {"B2:1": ["y"]}}, 403, "forbidden"),
-        ):
-            problem(await rest.post(f"{V2}/apply", json=fleet), status, code)
-        done = await rest.post(f"{V2}/apply", json={"mappings": {}, "labels": {}})
-        assert [change["subject"] for change in done.json()["changes"]] == ["C7:0", "B1:0"]
-        assert await self.state(lab) == ({"C8:0": "B1:1", "C7:1": "B2:0"}, {"B2:0": ["x"]})
-
-
 async def test_a_mapping_that_follows_its_card(lab: Lab) -> None:
     bank = await lab.bank(1)
     unknown = await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:0", "follow": "card"})
@@ -524,6 +397,13 @@ async def test_a_mapping_that_follows_its_card(lab: Lab) -> None:
     assert first.json()["follow"] == "slot"
     second = await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:0", "follow": "card"})
     assert (second.status_code, second.json()["follow"], second.headers["etag"]) == (200, "card", first.headers["etag"])
+    # Also when nobody knows what is in the slot.
+    bank.send(CardInd(BankSlot(1, 0), None))
+    await bank.settle()
+    again = await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:0", "follow": "card"})
+    assert (again.status_code, again.json()["follow"]) == (200, "card")
+    bank.send(CardInd(BankSlot(1, 0), ICCIDS[0]))
+    await bank.settle()
     # What it follows is kept unless the order says something else.
     third = await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:0"})
     assert third.json()["follow"] == "card"

@@ -30,7 +30,7 @@ from remsim.wire.messages.health import (
     SlotHealthInd,
 )
 from remsim.wire.messages.rspro import SessionStateInd
-from tests.contract.test_rest2 import V2, Lab
+from tests.doubles.rest_lab import V2, Lab
 from tests.doubles.server_rig import RigPeer, connect_client, running_server
 
 REPORT = SlotHealthInd(

@@ -12,8 +12,8 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.core.tokens import Scope, TokenRole
 from remsim.server.service import ServerService
 from remsim.wire.messages.extensions import CardInd
-from tests.contract.test_rest2 import V2, Lab, problem, serve_mappings
 from tests.contract.test_rest_library import ctl
+from tests.doubles.rest_lab import V2, Lab, problem, serve_mappings
 from tests.doubles.server_rig import RigPeer, running_server
 
 CARD, OTHER = "8900101234567890018", "8900101234567890026"

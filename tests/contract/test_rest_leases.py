@@ -18,7 +18,7 @@ from remsim.server import lease_tokens
 from remsim.server.core import lending
 from remsim.server.core.tokens import Scope, TokenRole
 from remsim.server.service import ServerService
-from remsim.server.store.tokens import create_token, list_tokens, revoke_token
+from remsim.server.store.tokens import list_tokens, revoke_token
 from remsim.wire.messages.rspro import (
     ConfigClientBankReq,
     ConfigClientBankRes,
@@ -29,9 +29,9 @@ from remsim.wire.messages.rspro import (
     ResultCode,
 )
 from tests.doubles.reaching import reaches
+from tests.doubles.rest_lab import V2, caller
 from tests.doubles.server_rig import RigPeer, connect_bank, connect_client, rest_client, running_server
 
-V2 = "/api/v2"
 POOL = "label:roaming"
 
 
@@ -39,14 +39,6 @@ POOL = "label:roaming"
 async def service(tmp_path: Path) -> AsyncIterator[ServerService]:
     async with running_server(tmp_path, rest_open=False) as running:
         yield running
-
-
-async def caller(
-    stack: AsyncExitStack, service: ServerService, state: Path, role: TokenRole, scope: Scope | None = None
-) -> httpx2.AsyncClient:
-    config = ServerConfig(state_dir=state)
-    text, _ = await asyncio.to_thread(create_token, config, name=role.text, role=role, scope=scope or Scope())
-    return await stack.enter_async_context(rest_client(service, over_socket=False, token=text))
 
 
 @pytest.fixture

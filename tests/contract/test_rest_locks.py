@@ -7,17 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from remsim.cli.main import main
-from remsim.config import ServerConfig
 from remsim.core.ids import BankSlot
 from remsim.core.limits import LimitName
 from remsim.server.core import slot_locks
 from remsim.server.core.tokens import Scope, TokenRole
 from remsim.server.service import ServerService
-from remsim.server.store.tokens import create_token
 from remsim.wire.messages.health import Latency, Quantiles, RecentErrors, SessionPhase, SlotCounters, SlotHealthInd
 from remsim.wire.messages.rspro import (
     CreateMappingReq,
@@ -27,19 +24,11 @@ from remsim.wire.messages.rspro import (
     ResultCode,
 )
 from tests.doubles.reaching import reaches
+from tests.doubles.rest_lab import V2, caller
 from tests.doubles.server_rig import RigPeer, connect_bank, rest_client, running_server
 
-V2 = "/api/v2"
 LOCK = f"{V2}/banks/1/slots/3/lock"
 MAPPING = f"{V2}/mappings/C7:0"
-
-
-async def caller(
-    stack: AsyncExitStack, service: ServerService, state: Path, role: TokenRole, scope: Scope | None = None
-) -> httpx2.AsyncClient:
-    config = ServerConfig(state_dir=state)
-    text, _ = await asyncio.to_thread(create_token, config, name=role.text, role=role, scope=scope or Scope())
-    return await stack.enter_async_context(rest_client(service, over_socket=False, token=text))
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from remsim.core.ids import BankSlot
 from remsim.server.core.tokens import Scope, TokenRole
 from remsim.wire.messages.extensions import CardInd
 from remsim.wire.messages.health import InventoryInd
-from tests.contract.test_rest2 import V2, Lab, problem
 from tests.contract.test_rest_library import ctl
+from tests.doubles.rest_lab import V2, Lab, problem
 from tests.doubles.server_rig import RigPeer, running_server
 
 ICCIDS = ("8900101234567890018", "8900101234567890026", "8900101234567890034")

@@ -2,30 +2,42 @@
 """Warnings over a whole server: lists, scopes, events, metric, ``remsim ctl``; and what only the host knows."""
 
 import asyncio
+import html
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx2
 import pytest
 from prometheus_client import generate_latest
 
 from remsim.cli.main import main
-from remsim.config import ServerConfig
+from remsim.cli.rest import open_rest
+from remsim.config import CtlConfig, HostPort, ServerConfig, load_config
 from remsim.core.identity import Identity
 from remsim.core.ids import BankSlot
 from remsim.core.limits import LimitName
+from remsim.doctor.check import Situation
+from remsim.doctor.warnings import check_warnings
+from remsim.server import lookout as lookout_module
 from remsim.server.core import warnings as registry
 from remsim.server.core.tokens import Scope, TokenRole
+from remsim.server.core.watch import FLAPS
 from remsim.server.lookout import CertificateEnd, Lookout, Outside
 from remsim.server.runtime import ServerRuntime
 from remsim.server.service import ServerService
 from remsim.server.store.tokens import create_token
+from remsim.wire.messages.extensions import CardInd
 from remsim.wire.messages.health import (
     CardErrorKind,
+    HostCondition,
+    HostConditionsInd,
     LastError,
     RecentErrors,
     SessionPhase,
@@ -34,7 +46,7 @@ from remsim.wire.messages.health import (
 )
 from remsim.wire.messages.rspro import ReaderHealthInd, ReaderState
 from tests.doubles.reaching import reaches
-from tests.doubles.server_rig import connect_bank, rest_client, running_server
+from tests.doubles.server_rig import connect_bank, connect_client, rest_client, running_server
 
 V2 = "/api/v2"
 DAY = 86400.0
@@ -43,6 +55,15 @@ DAY = 86400.0
 def runtime_of(service: ServerService) -> ServerRuntime:
     assert service.runtime is not None
     return service.runtime
+
+
+def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the test sets as a warning is not taken back because it is not found."""
+
+    async def look(_lookout: Lookout) -> None:
+        return
+
+    monkeypatch.setattr(Lookout, "look", look)
 
 
 async def test_they_appear_and_go_in_list_events_metric_and_command(
@@ -81,7 +102,8 @@ async def test_they_appear_and_go_in_list_events_metric_and_command(
         assert told == [("warning", "B1:3", "reader"), ("warning_cleared", "B1:3", "reader")]
 
 
-async def test_a_token_sees_only_its_own(tmp_path: Path) -> None:
+async def test_a_token_sees_only_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody_looks(monkeypatch)
     async with running_server(tmp_path, rest_open=False) as service:
         runtime = runtime_of(service)
         runtime.warn("pcscd", BankSlot(1, 3), "too old", "upgrade")
@@ -104,6 +126,7 @@ async def test_a_token_sees_only_its_own(tmp_path: Path) -> None:
 
 @reaches(LimitName.WARNINGS)
 async def test_there_are_no_more_than_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody_looks(monkeypatch)
     monkeypatch.setattr(registry, "MAX_WARNINGS", 1)
     async with running_server(tmp_path) as service:
         for number in range(3):
@@ -139,6 +162,16 @@ async def test_disk_database_and_clock(tmp_path: Path, monkeypatch: pytest.Monke
         assert await texts(lookout, runtime) == {"disk server": ("warning", shown)}
         free = 10 << 20
         assert (await texts(lookout, runtime))["disk server"][0] == "error"
+        # One of a bankd's host stands beside it, and neither takes the other's place.
+        async with await connect_bank(service, 1, is_own=True) as bank:
+            bank.send(HostConditionsInd((HostCondition("disk", is_error=False, detail="300 MiB are free"),)))
+            await bank.settle()
+            numbers = []
+            for _ in range(2):
+                assert {"disk server", "disk B1"} <= set(await texts(lookout, runtime))
+                numbers.append([alert.number for alert in runtime.warnings if alert.kind == "disk"])
+            assert numbers[0] == numbers[1]
+        assert await runtime.changes.until(lambda: runtime.query.bank(1) is None or None, 20)
         free = 1 << 40
         runtime.store.is_healthy = False
         assert list(await texts(lookout, runtime)) == ["database server"]
@@ -202,3 +235,101 @@ async def test_a_slot_that_its_bankd_finds_sick(tmp_path: Path) -> None:
         bank.send(good)
         await bank.settle()
         assert await texts(lookout, runtime) == {}
+
+
+#: Every kind that an operator meets, and what it is about here.
+WRONG = {
+    ("reader", "B1:3"),
+    ("certificate", "B1"),
+    ("pcscd", "B1"),
+    ("card-pulled", "B1:4"),
+    ("identity", "C9:0"),
+    ("clock", "server"),
+    ("disk", "server"),
+}
+
+
+async def test_one_list_is_behind_page_command_metrics_webhooks_and_doctor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lookout_module, "INTERVAL_S", 3600.0)
+    free, left_s, is_doubtful = 1 << 40, 6.5 * DAY, True
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(1 << 40, 0, free))
+    async with running_server(tmp_path, rest_open=False) as service, AsyncExitStack() as all_:
+        runtime = runtime_of(service)
+        config = ServerConfig(state_dir=tmp_path)
+        token, _ = await asyncio.to_thread(create_token, config, name="x", role=TokenRole.ADMIN, scope=Scope())
+        monkeypatch.setenv("REMSIM_TOKEN", token)
+        rest = await all_.enter_async_context(rest_client(service, over_socket=True, token=token))
+        # Nobody takes them; what is waiting is seen all the same.
+        hook = {"url": "http://127.0.0.1:9/hook", "kinds": ["warning", "warning_cleared"]}
+        assert (await rest.post(f"{V2}/webhooks", json=hook)).status_code == 201
+        ends = lambda: [CertificateEnd(Identity.bank(1), time.time() + left_s)]  # noqa: E731
+        lookout = Lookout(runtime, Outside(tmp_path, ends, lambda: is_doubtful))
+        bank = await all_.enter_async_context(await connect_bank(service, 1, is_own=True))
+        assert (await rest.put(f"{V2}/mappings/C8:0", json={"card": "B1:4"})).status_code == 201
+        bank.send(ReaderHealthInd(BankSlot(1, 3), ReaderState.SUSPENDED, 4, None))
+        for iccid in ("8900101234567890018", None):
+            bank.send(CardInd(BankSlot(1, 4), iccid))
+        await bank.settle()
+        for _ in range(FLAPS):
+            async with await connect_client(service, 9):
+                pass
+        free = 100 << 20
+        runtime.warn("pcscd", "B1", "pcscd 1.9.9 serves 16 readers, and there are 24", "upgrade it")
+        await lookout.look()
+        texts = await _check_everywhere(service, rest, WRONG, capsys)
+
+        free, left_s, is_doubtful = 1 << 40, 80 * DAY, False
+        bank.send(ReaderHealthInd(BankSlot(1, 3), ReaderState.WORKING, 0, None))
+        bank.send(CardInd(BankSlot(1, 4), "8900101234567890018"))
+        await bank.settle()
+        monkeypatch.setattr("remsim.server.core.watch.FLAP_S", 0.0)
+        runtime.clear_warning("pcscd", "B1")
+        await lookout.look()
+        await _check_everywhere(service, rest, set(), capsys, over=texts)
+        (deliveries,) = [(await rest.get(f"{V2}/webhooks/1/deliveries?limit=100")).json()["items"]]
+        for kind in ("warning", "warning_cleared"):
+            told = [json.loads(each["body"])["data"] for each in deliveries if each["kind"] == kind]
+            assert {(each["kind"], each["about"]) for each in told} == WRONG, kind
+            assert len(told) == len(WRONG)
+
+
+async def _check_everywhere(
+    service: ServerService,
+    rest: httpx2.AsyncClient,
+    wrong: set[tuple[str, str]],
+    capsys: pytest.CaptureFixture[str],
+    over: tuple[str, ...] = (),
+) -> tuple[str, ...]:
+    """These warnings and no others are where people and programs look, and no words of those that are over.
+
+    Returns the words of those that are there.
+    """
+    items = (await rest.get(f"{V2}/warnings")).json()["items"]
+    assert {(each["kind"], each["about"]) for each in items} == wrong
+    page = html.unescape((await rest.get("/", headers={"Accept": "text/html"})).text)
+    problems = page[page.index('id="problems"') : page.index("</section>", page.index('id="problems"'))]
+    url = f"http://{service.rest_address}"
+    capsys.readouterr()
+    assert await asyncio.to_thread(main, ["ctl", "--rest", url, "warnings"]) == 0
+    command = " ".join(capsys.readouterr().out.split())
+    shown = generate_latest(service._metrics.registry).decode()
+    metrics = {
+        line.split('"')[1] for line in shown.splitlines() if line.startswith("remsim_warnings{") and " 0.0" not in line
+    }
+    assert metrics == {kind for kind, _ in wrong}
+    calls = open_rest(load_config(CtlConfig, options={"rest": url}, environ=os.environ), os.environ, program="doctor")
+    situation = Situation(HostPort("127.0.0.1", 1), open_rest=lambda: calls)
+    doctor = " ".join(f"{found.text} {found.mend}" for found in await check_warnings(situation))
+    for each in items:
+        for place in (problems, doctor):
+            assert each["text"] in place
+            assert each["hint"] in place
+        assert each["text"].split()[0] in command
+        assert each["hint"].split()[-1] in command
+    assert not [text for text in over if text in problems]
+    if not wrong:
+        assert "the server has no warnings" in doctor
+        assert "nothing is wrong" in command
+    return tuple(each["text"] for each in items)

@@ -47,13 +47,16 @@ def test_each_slot_has_its_file_and_secrets_are_masked(tmp_path: Path) -> None:
             DoneCommand(slot, SELECT_IMSI, OK, other="C7:0", command_id=CommandId(b"sessio", 5), spent_s=0.5)
         )
     kept.on_command(DoneCommand("B1:0", READ, IMSI + OK))
+    kept.on_command(DoneCommand("B1:1", READ, bytes.fromhex("6986")))
     kept.stop()
     first, second = sorted((tmp_path / "in").iterdir())
     assert (first.name[:5], second.name[:5]) == ("B1-0_", "B1-1_")
     assert payloads(first)[-1] == READ + bytes.fromhex("08091010ffffffff98") + OK
-    assert payloads(second) == [bytes.fromhex("3b00"), USIM + OK, SELECT_IMSI + OK]
+    refused = READ + bytes.fromhex("6986")
+    assert payloads(second) == [bytes.fromhex("3b00"), USIM + OK, SELECT_IMSI + OK, refused]
+    assert b"B1:1, modem, refused: 6986 " in second.read_bytes()
     assert b"B1:1 C7:0, modem, card 500 ms, 73657373696f-5" in second.read_bytes()
-    assert (kept.written, kept.lost) == (7, 0)
+    assert (kept.written, kept.lost) == (8, 0)
 
 
 def test_after_a_card_that_is_not_known_files_are_hidden_until_selected(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ class FakeObserver:
     def on_settled(self, _peer: SecureTransport) -> None:
         pass
 
-    def in_turn(self, work: Callable[[], None]) -> None:
+    def in_turn(self, _peer: SecureTransport, work: Callable[[], None]) -> None:
         self.waiting.append(work)
 
     def turn(self) -> None:

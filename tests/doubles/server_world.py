@@ -12,6 +12,7 @@ from typing import TypeVar
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
+from remsim.server.core import telling
 from remsim.server.core.actions import (
     Action,
     AskPolicy,
@@ -228,6 +229,7 @@ class ServerWorld:
         self.now = 1000.0
         self.is_store_slow = False
         self.is_store_broken = False
+        self._is_committing = False
         self._last_link = 0
         self.start()
 
@@ -289,18 +291,28 @@ class ServerWorld:
     def decide(self, decision: Decision) -> None:
         """A decision goes to the database."""
         self.waiting.append(decision)
-        if not self.is_store_slow:
+        if not self.is_store_slow and not self._is_committing:
             self.commit()
 
     def commit(self) -> None:
         """The database commits what waits, or refuses it."""
+        self._is_committing = True
         while self.waiting:
-            decision = self.waiting.pop(0)
-            if self.is_store_broken:
-                self.run(self.coordinator.on_store_failed(decision))
-            else:
-                numbers = self.rows.decide(decision)
-                self.run(self.coordinator.on_stored(decision, self.now, mapping_ids=numbers, created_at=self.rows.wall))
+            batch, self.waiting = self.waiting, []
+            told = self.coordinator.telling.of_batch([(decision, self.rows.wall) for decision in batch])
+            for decision, events in zip(batch, told, strict=True):
+                if self.is_store_broken:
+                    self.run(self.coordinator.on_store_failed(decision, self.now))
+                else:
+                    self._on_committed(decision, events)
+        self._is_committing = False
+
+    def _on_committed(self, decision: Decision, announced: list[LogEvent]) -> None:
+        wall, numbers = self.rows.wall, self.rows.decide(decision)
+        actions = self.coordinator.on_stored(decision, self.now, mapping_ids=numbers, created_at=wall)
+        # What is kept with the change before its commit is what is told behind it.
+        assert [each for each in actions if isinstance(each, LogEvent) and each.name in telling.KINDS] == announced
+        self.run(actions)
 
     def advance(self, seconds: float) -> None:
         """Let time pass; everything that comes due is done at its time."""

@@ -11,6 +11,7 @@ from remsim.emulators.simtrace2.messages import (
     Config,
     LineFlag,
     Status,
+    StatusRequest,
     TpduFlag,
     TxData,
     decode_from_device,
@@ -58,8 +59,10 @@ def usb_packets(raw: bytes) -> None:
                 split_message(found)
     stream = b"".join(packet[:64] for packet in packets)
     assert stream.startswith(seen)
-    assert reader.is_partial == (seen != stream)
     assert len(stream) - len(seen) < MAX_MESSAGE
+    # What is left waits for more: it is in front of whatever comes next.
+    message = StatusRequest().to_bytes()
+    assert (reader.receive_packet(message) == [message]) == (seen == stream)
 
 
 def _ready(product: int) -> SimtraceCard:

@@ -30,6 +30,22 @@ def test_bash_completes_commands_and_options(tmp_path: Path, capsys: pytest.Capt
     assert "--priority" in completed(script, "remsim", "ctl", "lease", "take", "--")
 
 
+def test_zsh_may_read_the_script_in_each_of_its_manners(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--show-completion", "zsh"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "#compdef remsim"
+    # Of these depends what stands at the end: it calls the function, or has it called.
+    assert "_cyclopts_remsim() {" in lines
+    end = [line.strip() for line in lines[-6:] if line]
+    assert end == [
+        "if [[ $funcstack[1] == (_remsim|_cyclopts_remsim) ]]; then",
+        '_cyclopts_remsim "$@"',
+        "elif (( $+functions[compdef] )); then",
+        "compdef _cyclopts_remsim remsim",
+        "fi",
+    ]
+
+
 @pytest.mark.parametrize(("shell", "file"), [("bash", "remsim"), ("zsh", "_cyclopts_remsim"), ("fish", "remsim.fish")])
 def test_it_is_installed_for_the_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shell: str, file: str

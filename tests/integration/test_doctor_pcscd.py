@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from remsim.doctor import pcscd
-from remsim.doctor.pcscd import ask_pcscd
+from remsim.bankd.host import pcscd
+from remsim.bankd.host.pcscd import ask_pcscd
 from tests.doubles.null_pcscd import null_pcscd
 from tests.doubles.pcscd import PcscdNamespace
 from tests.doubles.programs import remsim

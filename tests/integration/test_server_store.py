@@ -4,7 +4,7 @@
 import asyncio
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from importlib import resources
 from ipaddress import ip_address
@@ -35,6 +35,7 @@ from remsim.server.core.actions import (
     StoreMapping,
     StoreSent,
 )
+from remsim.server.core.event_feed import EventDraft
 from remsim.server.store import database, sql, writer
 from remsim.server.store.audit import SERVER, Entry
 from remsim.server.store.schema import METADATA
@@ -56,7 +57,13 @@ class Listener:
         self.stored: list[Decision] = []
         self.failed: list[Decision] = []
 
-    def on_stored(self, decision: Decision, mapping_ids: tuple[int, ...], created_at: float) -> None:
+    def to_tell(self, decisions: Sequence[tuple[Decision, float]]) -> list[tuple[EventDraft, ...]]:
+        return [()] * len(decisions)
+
+    def on_stored(
+        self, decision: Decision, mapping_ids: tuple[int, ...], created_at: float, announcement: int | None
+    ) -> None:
+        assert announcement is None
         self.stored.append(decision)
 
     def on_store_failed(self, decision: Decision) -> None:
@@ -356,6 +363,13 @@ async def test_new_database_is_what_all_migrations_make(tmp_path: Path) -> None:
     differing = {name for name in new.keys() | old.keys() if new.get(name) != old.get(name)}
     assert "mappings" in new
     assert differing == set()
+
+
+def test_new_database_is_committed_once(tmp_path: Path) -> None:
+    """A commit for each table and index would be two dozen, each of which waits for the disk."""
+    database._make_file(tmp_path / "server.sqlite")
+    # The file change counter (SQLite, Database File Format, 1.3.6).
+    assert int.from_bytes((tmp_path / "server.sqlite").read_bytes()[24:28]) == 1
 
 
 def test_forms_of_the_database_are_those_that_alembic_knows() -> None:

@@ -39,6 +39,9 @@ from tests.doubles.server_rig import V1, mapping, rest_client, running_server
 
 PATIENCE_S: Final = 20.0
 PING, PONG, ID_ACK = bytes.fromhex("0001fe00"), bytes.fromhex("0001fe01"), bytes.fromhex("0001fe06")
+#: Asks for unit name and unit id, and what a C program answers: a MAC of zeros, and 0/0/0.
+ID_GET = bytes.fromhex("0005fe0401010108")
+ID_RESP = bytes.fromhex("001ffe05 0013 01") + b"00-00-00-00-00-00\0" + bytes.fromhex("0007 08") + b"0/0/0\0"
 CLIENT, BANK = ClientSlot(7, 0), BankSlot(1, 0)
 ATR = bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
 READ = bytes.fromhex("00b0000001")
@@ -192,6 +195,39 @@ async def test_server(tmp_path: Path) -> None:
             await peer.close()
 
 
+async def test_server_tells_who_returns_nothing_that_is_past(tmp_path: Path) -> None:
+    """Two slots are mapped, unmapped while both ends are away, and mapped again, several times at one server."""
+    async with running_server(tmp_path) as service, rest_client(service, over_socket=True) as rest:
+        port = service.rspro_address.port
+
+        async def come_back() -> StrictPeer:
+            bankd = await StrictPeer.dial(port, ComponentType.REMSIM_BANKD)
+            bankd.send(rspro.ConnectBankReq(bankd.identity, 1, 2))
+            assert (await bankd.expect(rspro.ConnectBankRes)).result is ResultCode.OK
+            assert await bankd.expect(rspro.CreateMappingReq) == rspro.CreateMappingReq(CLIENT, BANK)
+            return bankd
+
+        for is_answered in (True, False, True):
+            assert (await rest.post(f"{V1}/global-reset")).status_code == 200
+            assert (await rest.post(f"{V1}/slotmaps", json=mapping((1, 0), (7, 0)))).status_code == 201
+            bankd = await come_back()
+            client = await StrictPeer.dial(port, ComponentType.REMSIM_CLIENT)
+            client.send(rspro.ConnectClientReq(client.identity, CLIENT))
+            assert (await client.expect(rspro.ConnectClientRes)).result is ResultCode.OK
+            await client.silence()
+            if is_answered:
+                bankd.send(rspro.CreateMappingRes(ResultCode.OK))
+                told = await client.expect(rspro.ConfigClientBankReq)
+                assert (told.bank_slot, told.bankd.port) == (BANK, 9999)
+            for peer in (bankd, client):
+                await peer.silence()
+                await peer.close()
+            while (await rest.get(f"{V1}/banks")).json()["banks"] or (await rest.get(f"{V1}/clients")).json()[
+                "clients"
+            ]:
+                pass
+
+
 @pytest.mark.parametrize(
     ("role", "request_of", "result"),
     [
@@ -222,17 +258,24 @@ async def test_server_turns_wrong_types_away(
         await peer.close()
 
 
-async def test_server_refuses_an_identity_that_is_in_use(tmp_path: Path) -> None:
+@pytest.mark.parametrize("role", [ComponentType.REMSIM_BANKD, ComponentType.REMSIM_CLIENT])
+async def test_server_refuses_an_identity_that_is_in_use(tmp_path: Path, role: ComponentType) -> None:
     async with running_server(tmp_path) as service:
-        first, second = [
-            await StrictPeer.dial(service.rspro_address.port, ComponentType.REMSIM_BANKD) for _ in range(2)
-        ]
-        first.send(rspro.ConnectBankReq(first.identity, 1, 2))
-        assert (await first.expect(rspro.ConnectBankRes)).result is ResultCode.OK
-        second.send(rspro.ConnectBankReq(second.identity, 1, 2))
-        # The older one is asked whether it lives.
-        await first.silence()
-        assert (await second.expect(rspro.ConnectBankRes)).result is ResultCode.IDENTITY_IN_USE
+        first, second = [await StrictPeer.dial(service.rspro_address.port, role) for _ in range(2)]
+        results: list[ResultCode] = []
+        for peer in (first, second):
+            if role is ComponentType.REMSIM_BANKD:
+                peer.send(rspro.ConnectBankReq(peer.identity, 1, 2))
+            else:
+                peer.send(rspro.ConnectClientReq(peer.identity, CLIENT))
+            if peer is second:
+                # The older one is asked whether it lives.
+                await first.silence()
+            kind = rspro.ConnectBankRes if role is ComponentType.REMSIM_BANKD else rspro.ConnectClientRes
+            answer = await peer.expect(kind)
+            assert isinstance(answer, rspro.ConnectBankRes | rspro.ConnectClientRes)
+            results.append(answer.result)
+        assert results == [ResultCode.OK, ResultCode.IDENTITY_IN_USE]
         await second.end()
         await first.silence()
         for peer in (first, second):
@@ -243,6 +286,12 @@ async def test_bankd(tmp_path: Path) -> None:
     world = BankWorld(tmp_path, has_own_server=False)
     async with world:
         assert world.hello.identity.abilities is not None
+        # Strict peers take exactly these names for the programs of the suite.
+        assert (world.hello.identity.software, world.hello.bank_id, world.hello.number_of_slots) == (
+            "remsim-bankd",
+            1,
+            2,
+        )
         server = world.server
 
         async def ordered(message: Message) -> ResultCode:
@@ -281,8 +330,12 @@ async def test_bankd(tmp_path: Path) -> None:
             response = await client.expect(rspro.TpduCardToModem)
             assert (response.from_bank_slot, response.to_client_slot) == (BANK, CLIENT)
             assert response.flags == rspro.NO_FLAGS
-        assert await ordered(rspro.RemoveMappingReq(CLIENT, BANK)) is ResultCode.OK
+        # The same again disturbs nobody; the card for another client ends the link without a word.
+        assert await ordered(rspro.CreateMappingReq(CLIENT, BANK)) is ResultCode.OK
+        await client.silence()
+        assert await ordered(rspro.CreateMappingReq(ClientSlot(987, 654), BANK)) is ResultCode.OK
         await client.end()
+        assert await ordered(rspro.RemoveMappingReq(ClientSlot(987, 654), BANK)) is ResultCode.OK
         assert await ordered(rspro.ResetStateReq()) is ResultCode.OK
         # What does not belong on a client's link ends it, as in the C bankd.
         unmapped.send(rspro.ConnectClientReq(unmapped.identity, ClientSlot(9, 0)))
@@ -310,7 +363,11 @@ async def test_client(waits_for_lines: bool) -> None:
             server = await servers.next()
             # It asks at once whether we live, as all that dial do.
             await server.ping_comes()
-            assert (await server.expect(rspro.ConnectClientReq)).client_slot == CLIENT
+            asked = await server.expect(rspro.ConnectClientReq)
+            assert (asked.client_slot, asked.identity.software) == (CLIENT, "remsim-client")
+            server.write(ID_GET)
+            await server.frame(ID_RESP)
+            await server.frame(ID_ACK)
             # At its end ID_ACK is not answered.
             server.write(ID_ACK)
             server.send(rspro.ConnectClientRes(server.identity, ResultCode.OK), 2342)
@@ -345,7 +402,39 @@ async def test_client(waits_for_lines: bool) -> None:
             assert (await server.expect(rspro.ConfigClientBankRes)).result is ResultCode.OK
             await bankd.end()
             await server.silence()
+            await bankd.close()
+            # A bankd without a card: nothing is said to it until it is taken away again.
+            server.send(rspro.ConfigClientBankReq(BANK, IpPort(ip_address("127.0.0.1"), bankds.port)))
+            assert (await server.expect(rspro.ConfigClientBankRes)).result is ResultCode.OK
+            bankd = await bankds.next()
+            await bankd.ping_comes()
+            assert (await bankd.expect(rspro.ConnectClientReq)).client_slot == CLIENT
+            bankd.send(rspro.ConnectClientRes(bankd.identity, ResultCode.OK))
+            await bankd.silence()
+            server.send(rspro.ConfigClientBankReq(BANK, IpPort(ip_address("0.0.0.0"), 0)))
+            assert (await server.expect(rspro.ConfigClientBankRes)).result is ResultCode.OK
+            await bankd.end()
             for peer in (server, bankd):
                 await peer.close()
+        finally:
+            await service.stop()
+
+
+async def test_client_leaves_a_server_that_refuses_it_and_comes_back() -> None:
+    servers = Listener(ComponentType.REMSIM_SERVER)
+    async with servers.open():
+        config = ClientConfig.model_validate(
+            {"server": HostPort("127.0.0.1", servers.port), "client": CLIENT, "plaintext": True}
+        )
+        service = ClientService([SlotSpec(config, DrivenEmulator(), ClientObserver())], metrics=ClientMetrics())
+        await service.start()
+        try:
+            for result in (ResultCode.ILLEGAL_CLIENT_ID, ResultCode.OK):
+                server = await servers.next()
+                await server.ping_comes()
+                assert (await server.expect(rspro.ConnectClientReq)).client_slot == CLIENT
+                server.send(rspro.ConnectClientRes(server.identity, result))
+                await (server.silence() if result is ResultCode.OK else server.end())
+                await server.close()
         finally:
             await service.stop()

@@ -3,13 +3,14 @@
 
 import asyncio
 import os
+import select
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.doubles.programs import Program
+from tests.doubles.programs import PATIENCE_S, Program
 from tests.doubles.pseudo_terminal import PseudoTerminal
 from tests.reference import ROOT
 
@@ -88,9 +89,37 @@ def test_check_without_failures_says_so() -> None:
 
 @pytest.mark.parametrize(("ends", "status"), [("return 0", 0), ("return 3", 1)])
 def test_stage_that_runs_next_to_others_is_waited_for_and_shown(ends: str, status: int) -> None:
-    script = f'. tools/stage.sh; slow() {{ echo "it says"; {ends}; }}; aside slow; stage "one" true'
-    script += '; stage "two" await_aside; all_stages_done "all"'
+    script = f'. tools/stage.sh; slow() {{ echo "it says"; {ends}; }}; aside its slow; stage "one" true'
+    script += '; stage "two" await_aside its; all_stages_done "all"'
     done = subprocess.run(bash(script), cwd=ROOT, check=False, capture_output=True, text=True)
     assert done.returncode == status
     assert done.stdout.splitlines()[:4] == ["== one", "== one: 0 s", "== two", "it says"]
     assert ("==   two" in done.stderr) == bool(status)
+
+
+def test_several_run_next_to_others_and_each_has_its_own_status() -> None:
+    script = '. tools/stage.sh; aside good echo "the good"; aside bad false; aside meek gently nice'
+    script += '; for one in meek bad good; do stage "$one" await_aside "$one"; done; all_stages_done "all"'
+    done = subprocess.run(bash(script), cwd=ROOT, check=False, capture_output=True, text=True)
+    shown = [line for line in done.stdout.splitlines() if not line.startswith("==")]
+    assert shown == ["19", "the good"]
+    assert done.stderr.splitlines()[-1:] == ["==   bad"]
+
+
+def test_what_was_not_waited_for_ends_with_all_that_it_has_started(pipe: Path) -> None:
+    script = '. tools/stage.sh; trap end_asides EXIT; slow() { cat "$1"; echo "not only cat"; }; aside its slow "$1"'
+    with Program(bash(f"{script}; echo started; read -r", str(pipe))) as program:
+        program.wait_for_stdout("^started$")
+        writer = os.open(pipe, os.O_WRONLY)
+        os.kill(program.pid, signal.SIGTERM)
+        assert program.wait() == -signal.SIGTERM
+    # There is nobody left who reads.
+    with pytest.raises(BrokenPipeError):
+        _write_on(writer)
+    os.close(writer)
+
+
+def _write_on(writer: int) -> None:
+    """Write until nobody reads. Raises BrokenPipeError."""
+    while select.select([], [writer], [], PATIENCE_S)[1]:
+        os.write(writer, b"x")

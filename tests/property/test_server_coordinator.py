@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.core.peer_reports import BURST, REFILL_S
+from remsim.server.core.reconciler import STORE_RETRY_S
 from remsim.server.core.slotmap import ConflictError, MappingState
 from remsim.wire.link.actions import LinkId
 from remsim.wire.messages import extensions, rspro
@@ -138,6 +139,9 @@ class ServerMachine(RuleBasedStateMachine):
         bankd = self.bankds[bank_id]
         if bankd.link is None:
             bankd.link, bankd.has_read = self.world.bank(bank_id, host, slots=SLOTS_OF_A_BANK, is_own=True), 0
+            for removal in [m for m in self.world.messages(bankd.link) if isinstance(m, RemoveMappingReq)]:
+                again = self.world.coordinator.slotmap.by_bank_slot(removal.bank)
+                assert again is None or again.client != removal.client or again.is_ending
 
     @rule(bank_id=banks, loses_memory=st.booleans())
     def lose_bankd(self, bank_id: int, loses_memory: bool) -> None:
@@ -234,6 +238,8 @@ class ServerMachine(RuleBasedStateMachine):
     def settle(self) -> None:
         self.world.is_store_slow = False
         self.world.commit()
+        # What the database could not store is tried again.
+        self.let_time_pass(STORE_RETRY_S)
         for number in BANKS:
             self.connect_bankd(number, "192.0.2.1")
         for number in CLIENTS:

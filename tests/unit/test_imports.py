@@ -122,7 +122,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("runtime.certificates", "link_limits"),
     ),
     "rest": (
-        ("models", "errors"),
+        ("models", "errors", "complaints"),
         ("calls", "stream", "traces"),
         ("authority", "client", "captures", "leases", "trace_lines", "warnings", "webhooks"),
     ),
@@ -151,10 +151,10 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "bankd": (
         ("core.*", "slots.*", "announcement", "choice"),
-        ("core.coordinator",),
+        ("core.coordinator", "host.*"),
         ("ahead_turns", "certified_store", "gsmtap", "learnt_files", "recorded_starts", "stuck"),
         ("ahead_slots", "driver", "learning"),
-        ("guard", "readers"),
+        ("guard", "host_watch", "readers"),
         ("limits", "tracing"),
         ("metrics",),
         ("service",),
@@ -172,7 +172,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "server": (
         ("core.*", "changes"),
-        ("core.coordinator", "store.schema"),
+        ("core.coordinator", "store.schema", "change_entry"),
         ("store.*", "authority.monitor", "health_query", "waiting_query"),
         ("authority.*", "api.limits", "api.v1.shapes", "mapping_lacks"),
         ("query",),
@@ -185,7 +185,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("service",),
     ),
     "doctor": (
-        ("check", "pcscd", "roles", "told"),
+        ("check", "roles", "told"),
         ("owner", "power", "links", "host", "usb", "vpcd", "warnings"),
         ("bank", "certificate", "configuration"),
         ("server",),

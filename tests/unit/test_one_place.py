@@ -35,7 +35,6 @@ HOME = {
 }
 #: Functions of our own that happen to have such a name, the engine's default, and the bucket of a link.
 OTHERS = {
-    ("remsim.doctor.bank", "gather"),
     ("remsim.wire.link.engine", "KeepAliveTimes"),
     ("remsim.net.allowance", "TokenBucket"),
 }
@@ -45,7 +44,7 @@ CLAIMERS = {"remsim.bankd.core.connections", "remsim.bankd.core.server_links", "
 
 def used_in_calls(module: ast.Module) -> Iterator[str]:
     """The last part of each name that is called, or passed to something that is called."""
-    for node in ast.walk(module):
+    for node in sources.nodes(module):
         if isinstance(node, ast.Call):
             for part in (node.func, *node.args, *(keyword.value for keyword in node.keywords)):
                 if isinstance(part, ast.Attribute):
@@ -105,7 +104,7 @@ def refills(module: ast.Module) -> Iterator[str]:
     A bucket either keeps what is left in it, and adds ``(now - then) * rate``; or it keeps a time, and adds to
     ``max(that, now)``. A division by a literal changes the unit of a time.
     """
-    for node in ast.walk(module):
+    for node in sources.nodes(module):
         if not isinstance(node, ast.BinOp):
             continue
         for side, other in ((node.left, node.right), (node.right, node.left)):
@@ -152,7 +151,7 @@ def _makes_frozen(module: ast.Module) -> bool:
         isinstance(decorator, ast.Call)
         and getattr(decorator.func, "id", "") == "dataclass"
         and {each.arg: getattr(each.value, "value", None) for each in decorator.keywords} == wanted
-        for node in ast.walk(module)
+        for node in sources.nodes(module)
         if isinstance(node, ast.ClassDef)
         for decorator in node.decorator_list
     )
@@ -162,7 +161,7 @@ def _imported_from(module: ast.Module, name: str) -> set[str]:
     """The modules from which it imports this name."""
     return {
         str(node.module)
-        for node in ast.walk(module)
+        for node in sources.nodes(module)
         if isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}
     }
 

@@ -21,6 +21,7 @@ _CONTENT = {
     "demo": (("", "sim", "server"), ("build",)),
     "check": (("", "sim", "server", "pki", "usb", "fast", "top", "otel"), ("build", "lint", "test")),
     "native": (("pyscard",), ()),
+    "pip": ((), ("pip",)),
 }
 
 

@@ -24,6 +24,7 @@ OF_THE_WHOLE = {
     "test_imports",
     "test_one_place",
     "test_sources",
+    "test_import_shares",
     "test_leftovers",
     "test_requirements",
     "test_check_coverage",
@@ -87,20 +88,6 @@ _RECORDED = ("tests/reference/vectors/", "tests/reference/traces/", "tests/vecto
 _NAMES_THEM = {"tests/unit/test_sources.py"}
 
 
-def _functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    tree = sources.tree(path)
-    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-
-
-def _code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """The function's length from ``def`` to its end, without its docstring."""
-    length = (function.end_lineno or function.lineno) - function.lineno + 1
-    first = function.body[0]
-    if ast.get_docstring(function, clean=False) is not None:
-        length -= (first.end_lineno or first.lineno) - first.lineno + 1
-    return length
-
-
 def _named(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
@@ -110,16 +97,16 @@ class TestEachFile:
         texts = {path: path.read_text(encoding="utf-8") for path in sources.python_files()}
         assert not [_named(path) for path, text in texts.items() if not text.startswith(SPDX + "\n")]
         with_code = [path for path, text in texts.items() if text.strip() != SPDX and path.suffix == ".py"]
-        silent = [_named(path) for path in with_code if not ast.get_docstring(sources.tree(path))]
+        silent = [_named(path) for path in with_code if not sources.outline(path).is_described]
         assert not silent, "say what the module is responsible for"
 
     def test_is_short_enough(self) -> None:
         lines = {_named(path): len(path.read_text(encoding="utf-8").splitlines()) for path in sources.python_files()}
         assert not {name: count for name, count in lines.items() if count > MAX_LINES}
         long = {
-            f"{_named(path)}: {function.name}": _code_lines(function)
+            f"{_named(path)}: {function}": count
             for path in sources.python_files()
-            for function in _functions(path)
+            for function, count in sources.outline(path).functions
         }
         assert not {name: count for name, count in long.items() if count > MAX_FUNCTION_LINES}
 
@@ -166,7 +153,7 @@ def _sets_state(tree: ast.AST) -> bool:
     """Whether something is assigned to an attribute ``state`` or ``_state``."""
     return any(
         isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr in {"state", "_state"}
-        for node in ast.walk(tree)
+        for node in sources.nodes(tree)
     )
 
 
@@ -185,7 +172,7 @@ def test_assignments_to_a_state_are_found(line: str, expected: bool) -> None:
 
 
 def test_no_state_is_set_past_its_table() -> None:
-    found = {name for name, path in sources.modules().items() if _sets_state(ast.parse(path.read_text("utf-8")))}
+    found = {name for name, path in sources.modules().items() if _sets_state(sources.tree(path))}
     assert found <= set(_OTHER_STATES), "let these move by core.state_machine"
 
 
@@ -235,6 +222,6 @@ def test_unit_tests_mirror_the_sources() -> None:
     assert not astray, "these test no module of that name"
     must = {name for name in named if name.split(".")[1] in MIRRORED or name.endswith(".coordinator")}
     # Declarations alone do nothing that a test could call.
-    wanted = {_mirror(name) for name in must if _functions(named[name])}
+    wanted = {_mirror(name) for name in must if sources.outline(named[name]).functions}
     lonely = {name for name in wanted if not any(test == name or test.startswith(f"{name}_") for test in tests)}
     assert not lonely, "these modules have no unit test"

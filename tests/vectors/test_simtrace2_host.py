@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 
 from remsim.emulators.errors import BoardFrameError, UnsafeFrameError
+from remsim.emulators.simtrace2 import card as card_module
 from remsim.emulators.simtrace2.actions import Action, Fact, FactKind, ForwardTpdu, SendBulk
 from remsim.emulators.simtrace2.boards import BOARDS
 from remsim.emulators.simtrace2.card import Phase, SimtraceCard
@@ -29,6 +30,7 @@ from remsim.emulators.simtrace2.messages import (
     TxData,
 )
 from remsim.emulators.simtrace2.stream import MessageReader, encode_transfer
+from remsim.emulators.simtrace2.t0 import T0Card
 from tests.doubles.simtrace2_config import BOARD_KINDS
 from tests.doubles.simtrace2_device import packets_of
 from tests.doubles.simtrace2_frames import decode_from_host, packets_sent
@@ -44,7 +46,8 @@ ORDINARY: Final = tuple(s for s in scenarios() if s not in DANGEROUS)
 #: The answer comes when the modem does not wait for it any more. Ours is not sent.
 SUPPRESSED: Final = {"40-reset-while-waiting", "45-vcc-off-while-waiting"}
 #: There is no card, so commands are answered at once.
-REFUSED: Final = {"22-case3-early-error": 0x9404}
+REFUSED: Final = {"22-case3-early-error"}
+REFUSAL: Final = 0x9404
 #: One byte where the device insists on three: MODEM_RESET without its length.
 _SHORT: Final = "020100000000090001"
 _STALE: Final = "53-stale-message-after-restart"
@@ -66,6 +69,14 @@ def ready(card: SimtraceCard, status: Status) -> None:
     assert card.state is Phase.READY
 
 
+class RefusingCard(T0Card):
+    """Answers each command behind its header, before its data are asked for."""
+
+    def on_header(self, header: bytes) -> list[Action]:
+        """See the class."""
+        return self._refuse(header, REFUSAL)
+
+
 class HostPlayer:
     """One slot's host: gets what the device sent, and must send what the captured host sent."""
 
@@ -78,14 +89,16 @@ class HostPlayer:
         self.is_one_message = any(isinstance(m, TxData) and m.flags & TpduFlag.FINAL and len(m.data) > 2 for m in kinds)
         self.board = BOARDS[BOARD_KINDS[scenario.board].product_id]
         self.mux_slot = next((m.mux_slot for m in kinds if isinstance(m, Config)), None)
-        self.card = self.new_card()
+        with pytest.MonkeyPatch.context() as patch:
+            if scenario.name in REFUSED:
+                patch.setattr(card_module, "T0Card", RefusingCard)
+            self.card = self.new_card()
         if scenario.start_atr is not None:
             ready(self.card, _RUNNING)
             self.card.set_atr(scenario.start_atr, 0.0)
             self.card.insert_card(0.0)
         elif not kinds or not isinstance(kinds[0], Config):
             ready(self.card, _OFF)
-        self.card.refuse_commands(REFUSED.get(scenario.name))
         self.readers = {"in": MessageReader(), "irq": MessageReader()}
         self.now = 1.0
         self.sent: deque[bytes] = deque()

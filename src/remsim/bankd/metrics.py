@@ -8,6 +8,7 @@ from remsim.ahead.figures import LatencyFigures
 from remsim.bankd.core.coordinator import BankdCoordinator
 from remsim.bankd.limits import LIMITS
 from remsim.bankd.stuck import StuckReaders
+from remsim.core import host_codes
 from remsim.metrics import OutletMetrics, ProgramMetrics
 from remsim.metrics.instruments import Counter, Gauge, Metric
 
@@ -54,6 +55,7 @@ class BankdMetrics(ProgramMetrics):
         for breaker_state, number in bank.cards.breaker_counts().items():
             breakers.labels(breaker_state.value).set(number)
         yield breakers
+        yield _conditions(bank)
         faults = Counter("remsim_bankd_card_faults", "Card operations that failed", ["kind"])
         for kind, number in bank.counts.faults.items():
             faults.labels(kind.value.replace(" ", "_")).inc(number)
@@ -145,6 +147,13 @@ def _of_slots(bank: BankdCoordinator) -> Iterator[Metric]:
         for slot, figures in used:
             gauge.labels(slot).set(number(figures))
         yield gauge
+
+
+def _conditions(bank: BankdCoordinator) -> Metric:
+    conditions = Gauge("remsim_bankd_host_conditions", "1 for what is wrong with the host, by its name", ["code"])
+    for code in sorted(host_codes.TOLD):
+        conditions.labels(code).set(code in bank.control.conditions.codes)
+    return conditions
 
 
 def _of_holds(bank: BankdCoordinator) -> Iterator[Metric]:

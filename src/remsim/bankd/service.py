@@ -33,6 +33,7 @@ from remsim.bankd.core.states import BreakerState
 from remsim.bankd.driver import CardDeadlines, CardDriver
 from remsim.bankd.gsmtap import revealing
 from remsim.bankd.guard import read_guard_policy, reread_guard_policy
+from remsim.bankd.host_watch import HostWatch
 from remsim.bankd.learnt_files import FOLDER as LEARNT_FOLDER
 from remsim.bankd.learnt_files import LearntFiles
 from remsim.bankd.limits import UNAUTHENTICATED_EVENTS
@@ -276,6 +277,13 @@ class BankdService:
             self._tasks.vital(self.certificates.run(), name="certificate")
             steps.append(self.certificates.reload)
         self._tasks.vital(self._reload.run(*steps), name="reload")
+        watch = HostWatch(
+            self.config,
+            stuck=self.stuck,
+            on_found=lambda found: self._do(self.coordinator.on_host_conditions(found)),
+            has_own_readers=self._given_source is not None,
+        )
+        self._tasks.session(watch.run(), name="host")
 
     def close_revoked(self, is_revoked: Callable[[int], bool]) -> list[LinkId]:
         """Close the links whose peer's certificate is revoked; sessions are not held for them either."""

@@ -32,8 +32,13 @@ class StuckReaders:
     @property
     def count(self) -> int:
         """How many there are now."""
+        return len(self.names)
+
+    @property
+    def names(self) -> list[str]:
+        """Those that there are now, in the order in which they got stuck."""
         self._stuck = [reader for reader in self._stuck if reader.is_stuck]
-        return len(self._stuck)
+        return [reader.name for reader in self._stuck]
 
     @property
     def is_full(self) -> bool:

@@ -16,7 +16,7 @@ from remsim.logs import Logger
 from remsim.trace.gsmtap import AtrRecord, TpduMark, TpduRecord, TraceRecord
 from remsim.trace.mask import TraceMask
 from remsim.trace.outlet import DoneCommand, command_id_text
-from remsim.trace.pcapng import CapturePacket
+from remsim.trace.pcapng import CapturePacket, refusal_words
 
 #: Packets that wait for the disk: several seconds of a busy bank, and some 4 MB.
 MAX_WAITING: Final = 10_000
@@ -157,5 +157,6 @@ def _comment(done: DoneCommand) -> str:
     spent = "" if done.spent_s is None else f"{whose} {done.spent_s * 1000:.3g} ms"
     bank = done.slot if done.slot.startswith("B") else done.other
     slots = f"{done.slot} {done.other}".rstrip()
-    parts = [slots, _ORIGINS.get(done.mark, "modem"), spent, command_id_text(bank, done.command_id)]
+    answer = "" if done.response is None else refusal_words(done.response)
+    parts = [slots, _ORIGINS.get(done.mark, "modem"), answer, spent, command_id_text(bank, done.command_id)]
     return ", ".join(part for part in parts if part)

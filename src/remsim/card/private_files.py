@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of a card whose content is nobody else's business, by identifier, each with the clause that describes it.
+"""Files of a card whose content is nobody else's business, by identifier, each with its specification.
 
 Sources: 3GPP TS 31.102 (USIM), 3GPP TS 31.103 (ISIM), 3GPP TS 51.011 (SIM), 3GPP2 C.S0065 (CSIM). An identifier counts
 in whatever directory: where it means something harmless, too much is hidden rather than too little.
@@ -11,35 +11,35 @@ from typing import Final
 #: Keys, and what stands for one.
 KEY_FILES: Final = MappingProxyType(
     {
-        0x6F08: "TS 31.102, 4.2.3: EF.Keys",
-        0x6F09: "TS 31.102, 4.2.4: EF.KeysPS",
-        0x6F20: "TS 51.011, 10.3.3: EF.Kc",
-        0x4F20: "TS 31.102, 4.4.3.1: EF.Kc",
-        0x6F52: "TS 51.011, 10.3.32: EF.KcGPRS",
-        0x4F52: "TS 31.102, 4.4.3.2: EF.KcGPRS",
-        0x6F2C: "TS 31.102, 4.2.49: EF.DCK, which take the lock off a phone",
-        0x6FC3: "TS 31.102, 4.2.42: EF.HiddenKey, which shows hidden entries of the phone book",
-        0x6FE2: "TS 31.102, 4.2.89: EF.NCP-IP, with a password",
-        0x6FE4: "TS 31.102, 4.2.92: EF.EPSNSC",
-        0x4F03: "TS 31.102, 4.4.11.4: EF.5GS3GPPNSC",
-        0x4F04: "TS 31.102, 4.4.11.5: EF.5GSN3GPPNSC",
-        0x4F05: "TS 31.102, 4.4.11.6: EF.5GAUTHKEYS",
-        0x6FD5: "TS 31.103, 4.2.9: EF.GBABP of an ISIM",
-        0x6FD6: "TS 31.102, 4.2.79: EF.GBABP",
-        0x6FD7: "TS 31.102, 4.2.80: EF.MSK",
-        0x6FD8: "TS 31.102, 4.2.81: EF.MUK",
-        0x4F46: "TS 31.102, 4.4.5.6: EF.WRI",
+        0x6F08: "TS 31.102: EF.Keys",
+        0x6F09: "TS 31.102: EF.KeysPS",
+        0x6F20: "TS 51.011: EF.Kc",
+        0x4F20: "TS 31.102: EF.Kc",
+        0x6F52: "TS 51.011: EF.KcGPRS",
+        0x4F52: "TS 31.102: EF.KcGPRS",
+        0x6F2C: "TS 31.102: EF.DCK, which take the lock off a phone",
+        0x6FC3: "TS 31.102: EF.HiddenKey, which shows hidden entries of the phone book",
+        0x6FE2: "TS 31.102: EF.NCP-IP, with a password",
+        0x6FE4: "TS 31.102: EF.EPSNSC",
+        0x4F03: "TS 31.102: EF.5GS3GPPNSC",
+        0x4F04: "TS 31.102: EF.5GSN3GPPNSC",
+        0x4F05: "TS 31.102: EF.5GAUTHKEYS",
+        0x6FD5: "TS 31.103: EF.GBABP of an ISIM",
+        0x6FD6: "TS 31.102: EF.GBABP",
+        0x6FD7: "TS 31.102: EF.MSK",
+        0x6FD8: "TS 31.102: EF.MUK",
+        0x4F46: "TS 31.102: EF.WRI",
     }
 )
 
 #: Who the subscriber is. Of IMSI and ICCID a part may be seen, so they are not here.
 IDENTITY_FILES: Final = MappingProxyType(
     {
-        0x6F02: "TS 31.103, 4.2.2: EF.IMPI",
-        0x6F04: "TS 31.103, 4.2.4: EF.IMPU",
-        0x4F09: "TS 31.102, 4.4.11.10: EF.SUPI_NAI",
-        0x4F41: "TS 31.102, 4.4.5.1: EF.Pseudo",
-        0x6F40: "TS 31.102, 4.2.26: EF.MSISDN",
+        0x6F02: "TS 31.103: EF.IMPI",
+        0x6F04: "TS 31.103: EF.IMPU",
+        0x4F09: "TS 31.102: EF.SUPI_NAI",
+        0x4F41: "TS 31.102: EF.Pseudo",
+        0x6F40: "TS 31.102: EF.MSISDN",
         0x6F22: "C.S0065: EF.IMSI_M of a CSIM",
         0x6F23: "C.S0065: EF.IMSI_T of a CSIM",
     }
@@ -48,52 +48,54 @@ IDENTITY_FILES: Final = MappingProxyType(
 #: Whom the subscriber knows, calls and writes to, and what is written.
 CONTACT_FILES: Final = MappingProxyType(
     {
-        0x6F3A: "TS 51.011, 10.5.1: EF.ADN",
-        0x6F3B: "TS 31.102, 4.2.24: EF.FDN",
-        0x6F3C: "TS 31.102, 4.2.25: EF.SMS",
-        0x6F42: "TS 31.102, 4.2.27: EF.SMSP",
-        0x6F44: "TS 51.011, 10.5.8: EF.LND",
-        0x6F47: "TS 31.102, 4.2.32: EF.SMSR",
-        0x6F4A: "TS 51.011, 10.5.10: EF.EXT1",
-        0x6F4B: "TS 31.102, 4.2.30: EF.EXT2",
-        0x6F4D: "TS 31.102, 4.2.44: EF.BDN",
-        0x6F4E: "TS 31.102, 4.2.37: EF.EXT5",
-        0x6F55: "TS 31.102, 4.2.45: EF.EXT4",
-        0x6F80: "TS 31.102, 4.2.33: EF.ICI",
-        0x6F81: "TS 31.102, 4.2.34: EF.OCI",
-        0x6F82: "TS 31.102, 4.2.35: EF.ICT",
-        0x6F83: "TS 31.102, 4.2.36: EF.OCT",
-        0x6FC7: "TS 31.102, 4.2.60: EF.MBDN",
-        0x6FC8: "TS 31.102, 4.2.61: EF.EXT6",
-        0x6FCB: "TS 31.102, 4.2.64: EF.CFIS",
-        0x6FCC: "TS 31.102, 4.2.65: EF.EXT7",
-        0x6FCE: "TS 31.102, 4.2.67: EF.MMSN",
-        0x6FCF: "TS 31.102, 4.2.68: EF.EXT8",
-        0x6FD0: "TS 31.102, 4.2.69: EF.MMSICP",
-        0x6FD1: "TS 31.102, 4.2.70: EF.MMSUP",
-        0x6FD2: "TS 31.102, 4.2.71: EF.MMSUCP",
-        0x6FDA: "TS 31.102, 4.2.83: EF.GBANL",
-        0x4F47: "TS 31.102, 4.6.3.1: EF.MML",
-        0x4F48: "TS 31.102, 4.6.3.2: EF.MMDF",
+        0x6F3A: "TS 51.011: EF.ADN",
+        0x6F3B: "TS 31.102: EF.FDN",
+        0x6F3C: "TS 31.102: EF.SMS",
+        0x6F42: "TS 31.102: EF.SMSP",
+        0x6F44: "TS 51.011: EF.LND",
+        0x6F47: "TS 31.102: EF.SMSR",
+        0x6F4A: "TS 51.011: EF.EXT1",
+        0x6F4B: "TS 31.102: EF.EXT2",
+        0x6F4D: "TS 31.102: EF.BDN",
+        0x6F4E: "TS 31.102: EF.EXT5",
+        0x6F55: "TS 31.102: EF.EXT4",
+        0x6F80: "TS 31.102: EF.ICI",
+        0x6F81: "TS 31.102: EF.OCI",
+        0x6F82: "TS 31.102: EF.ICT",
+        0x6F83: "TS 31.102: EF.OCT",
+        0x6FC7: "TS 31.102: EF.MBDN",
+        0x6FC8: "TS 31.102: EF.EXT6",
+        0x6FCB: "TS 31.102: EF.CFIS",
+        0x6FCC: "TS 31.102: EF.EXT7",
+        0x6FCE: "TS 31.102: EF.MMSN",
+        0x6FCF: "TS 31.102: EF.EXT8",
+        0x6FD0: "TS 31.102: EF.MMSICP",
+        0x6FD1: "TS 31.102: EF.MMSUP",
+        0x6FD2: "TS 31.102: EF.MMSUCP",
+        0x6FDA: "TS 31.102: EF.GBANL",
+        0x6FED: "TS 31.102: EF.FDNURI",
+        0x6FEE: "TS 31.102: EF.BDNURI",
+        0x4F47: "TS 31.102: EF.MML",
+        0x4F48: "TS 31.102: EF.MMDF",
     }
 )
 
 #: Where the subscriber is, or was last.
 PLACE_FILES: Final = MappingProxyType(
     {
-        0x6F7E: "TS 31.102, 4.2.17: EF.LOCI",
-        0x6F73: "TS 31.102, 4.2.23: EF.PSLOCI",
-        0x6FE3: "TS 31.102, 4.2.91: EF.EPSLOCI",
-        0x4F01: "TS 31.102, 4.4.11.2: EF.5GS3GPPLOCI",
-        0x4F02: "TS 31.102, 4.4.11.3: EF.5GSN3GPPLOCI",
-        0x6F53: "TS 51.011, 10.3.33: EF.LOCIGPRS",
-        0x6F74: "TS 51.011, 10.3.14: EF.BCCH",
-        0x4F63: "TS 31.102, 4.4.3.3: EF.CPBCCH",
-        0x6FC4: "TS 31.102, 4.2.57: EF.NETPAR",
+        0x6F7E: "TS 31.102: EF.LOCI",
+        0x6F73: "TS 31.102: EF.PSLOCI",
+        0x6FE3: "TS 31.102: EF.EPSLOCI",
+        0x4F01: "TS 31.102: EF.5GS3GPPLOCI",
+        0x4F02: "TS 31.102: EF.5GSN3GPPLOCI",
+        0x6F53: "TS 51.011: EF.LOCIGPRS",
+        0x6F74: "TS 51.011: EF.BCCH",
+        0x4F63: "TS 31.102: EF.CPBCCH",
+        0x6FC4: "TS 31.102: EF.NETPAR",
     }
 )
 
-#: The directory of a phone book (TS 31.102, 4.4.2), and its files that tell only how it is made and synchronised: PBR,
+#: The directory of a phone book (TS 31.102), and its files that tell only how it is made and synchronised: PBR,
 #: PSC, CC and PUID. All others hold entries.
 PHONE_BOOK: Final = 0x5F3A
 _FORM_OF_PHONE_BOOK: Final = frozenset({0x4F30, 0x4F22, 0x4F23, 0x4F24})

@@ -30,9 +30,23 @@ def _everything(commands: Iterable[str]) -> App:
     return root
 
 
+#: What is generated for zsh defines a function of this name. That is enough for a file of the same name, whose first
+#: use calls it; not for one that is called _remsim, as is usual, or that is read by ``source``.
+_ZSH_FUNCTION: Final = "_cyclopts_remsim"
+_ZSH_END: Final = f"""
+if [[ $funcstack[1] == (_remsim|{_ZSH_FUNCTION}) ]]; then
+  {_ZSH_FUNCTION} "$@"
+elif (( $+functions[compdef] )); then
+  compdef {_ZSH_FUNCTION} remsim
+fi
+"""
+
+
 def script(shell: str, commands: Iterable[str]) -> str:
     """The completion script for a shell. Raises ConfigError."""
-    return _everything(commands).generate_completion(prog_name="remsim", shell=_shell(shell))
+    known = _shell(shell)
+    text = _everything(commands).generate_completion(prog_name="remsim", shell=known)
+    return f"{text.rstrip()}\n{_ZSH_END}" if known == "zsh" else text
 
 
 def install(shell: str, commands: Iterable[str]) -> Path:

@@ -59,7 +59,7 @@ def slots(bank: IdText = None, /, *, session: Given) -> int:
     with session.rest.v2() as rest:
         banks = [item.bank for item in rest.items(calls.list_banks())] if bank is None else [_bank_id(bank)]
         found = [slot for bank_id in banks for slot in rest.items(calls.list_bank_slots(bank_id))]
-    return session.show(_dumped(found), lambda: tables.print_slots([_slot_row(slot) for slot in found]))
+    return session.show(_dumped(found), lambda: tables.print_rows(tables.SLOTS, [_slot_row(slot) for slot in found]))
 
 
 def cards(*, reveal: Reveal = False, session: Given) -> int:
@@ -68,7 +68,7 @@ def cards(*, reveal: Reveal = False, session: Given) -> int:
 
     with session.rest.v2() as rest:
         found = list(rest.items(calls.list_cards(reveal=reveal)))
-    return session.show(_dumped(found), lambda: tables.print_cards([_card_row(card) for card in found]))
+    return session.show(_dumped(found), lambda: tables.print_rows(tables.CARDS, [_card_row(card) for card in found]))
 
 
 def map_card(card: str, client: ClientSlot, *, follow: bool, session: CtlSession) -> int:
@@ -168,6 +168,7 @@ def apply(
     from pydantic import ValidationError
 
     from remsim.rest import calls
+    from remsim.rest.complaints import complaint
     from remsim.rest.models import FleetOrder
 
     try:
@@ -175,9 +176,8 @@ def apply(
     except (OSError, TextError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{file} cannot be read: {reason_of(error)}") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{file}: {where}: {first['msg']}", hint='write [mappings] "C7:0" = "B1:3"') from None
+        text = f"{file}: {complaint(error, FleetOrder).text}"
+        raise ConfigError(text, hint='write [mappings] "C7:0" = "B1:3"') from None
     with session.rest.v2() as rest:
         found = rest.do(calls.apply(order, dry_run=dry_run))
     lines = [_change(change) for change in found.changes] or ["nothing differs"]
@@ -240,9 +240,12 @@ def _dumped(found: "Sequence[BaseModel]") -> list[object]:
 
 def _slot_row(slot: "BankSlotModel") -> list[str]:
     mapping = slot.mapping
-    mapped = ["", "", ""] if mapping is None else [mapping.client, mapping.state.state, "; ".join(mapping.missing)]
+    mapped = ["", ""] if mapping is None else [mapping.client, mapping.state.state]
+    missing = [] if mapping is None else mapping.missing
+    if slot.lock is not None:
+        missing = [*missing, f"locked: {slot.lock.reason}"]
     health = "" if slot.health is None else slot.health.kind
-    return [slot.slot, slot.card.state, slot.iccid or "", ", ".join(slot.labels), health, *mapped]
+    return [slot.slot, slot.card.state, slot.iccid or "", ", ".join(slot.labels), health, *mapped, "; ".join(missing)]
 
 
 def _card_row(card: "CardModel") -> list[str]:

@@ -121,6 +121,8 @@ def _bank_rows(slot: "BankSlotModel") -> Iterator[Row]:
         yield "says", ", ".join(part for part in parts if part) or "nothing"
     if slot.reader_name:
         yield "reader", slot.reader_name
+    if slot.lock is not None:
+        yield "locked", f"{slot.lock.reason}{_for(slot.lock.age_s)}"
     if slot.mapping is not None:
         yield "mapping", "; ".join((f"{slot.mapping.client}, {slot.mapping.state.state}", *slot.mapping.missing))
     if slot.session is not None:
@@ -148,6 +150,8 @@ def _client_rows(slot: "ClientSlotModel") -> Iterator[Row]:
     yield "slot", ", ".join((slot.slot, *slot.labels))
     yield from _verdict_rows(slot.health)
     yield "link", slot.link.state + _for(slot.link.age_s)
+    if slot.mapping is not None:
+        yield "mapping", f"{slot.mapping.bank or 'no slot'}, {slot.mapping.state.state}"
     if slot.session is not None:
         bank = f", {slot.session.bank}" if slot.session.bank else ""
         yield "session", f"{slot.session.state}{_for(slot.session.age_s)}{bank}"

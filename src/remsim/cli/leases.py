@@ -4,6 +4,7 @@
 The models of v2 are imported when a command runs, because help needs none.
 """
 
+import re
 import time
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -66,7 +67,8 @@ def take(
     """Lend a free card of POOL to CLIENT:SLOT for a time. Exit status 1 if the modem does not get it."""
     from pydantic import ValidationError
 
-    from remsim.rest.leases import take_lease
+    from remsim.rest.complaints import complaint
+    from remsim.rest.leases import LeaseRequest, take_lease
 
     client = str(ClientSlot.parse(client_slot))
     try:
@@ -79,10 +81,8 @@ def take(
             timeout=None if wait is None else f"{_FIRST_S:g}s",
         )
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
         hint = "write for example: remsim ctl lease take label:roaming C7:0 --for 2h --wait 10m"
-        raise ConfigError(f"{where}: {first['msg']}", hint=hint) from None
+        raise ConfigError(complaint(error, LeaseRequest).text, hint=hint) from None
     with session.rest.v2() as rest:
         found = rest.do(call)
         if wait is not None and not found.operational:
@@ -131,7 +131,7 @@ def list_leases(*, ended: Ended = False, session: Given) -> int:
     with session.rest.v2() as rest:
         found = list(rest.items(calls.list_leases(state="ended" if ended else None)))
     dumped = [each.model_dump(mode="json", exclude_none=True) for each in found]
-    return session.show(dumped, lambda: tables.print_leases([_row(each) for each in found]))
+    return session.show(dumped, lambda: tables.print_rows(tables.LEASES, [_row(each) for each in found]))
 
 
 @lease.command
@@ -183,7 +183,8 @@ def _line(found: "LeaseModel") -> str:
 
 
 def _row(found: "LeaseModel") -> list[str]:
-    until = found.ended_at or found.expires_at or found.waits_until or ""
+    # To the second: a terminal is narrow.
+    until = re.sub(r"\.[0-9]+", "", found.ended_at or found.expires_at or found.waits_until or "")
     bank = "" if found.mapping is None else found.mapping.bank or ""
     why = _END_TEXTS[found.ended] if found.ended is not None else "; ".join(found.missing)
     return [str(found.id), found.pool, found.client, found.state.state, bank, until, why]

@@ -12,9 +12,22 @@ from typing import Final
 
 from remsim.cli.rest import JsonObject
 from remsim.core.text import escape
+from remsim.core.values import dataclass
 
 #: Without a terminal a line must not be folded, or grep would miss half of it.
 _UNFOLDED_WIDTH: Final = 500
+
+#: Cells that are longer, or sentences, are folded where a terminal is too narrow; no others are.
+_MAX_UNFOLDED: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class TableOf:
+    """The columns of a list, and what is said of an empty one."""
+
+    columns: tuple[str, ...]
+    nothing: str
+
 
 #: What each of the functions below is.
 Printer = Callable[[Sequence[JsonObject]], None]
@@ -93,42 +106,35 @@ def print_mappings(mappings: Sequence[JsonObject]) -> None:
     _print_table(["BANK SLOT", "CLIENT SLOT", "STATE", "PROBLEM"], rows, nothing="nothing is mapped")
 
 
-def print_slots(rows: Sequence[Sequence[str]]) -> None:
-    """Print one line per bank slot."""
-    columns = ["SLOT", "CARD", "ICCID", "LABELS", "HEALTH", "CLIENT SLOT", "STATE", "MISSING"]
-    _print_table(columns, [[escape(cell) for cell in row] for row in rows], nothing="no slot is known")
+#: Lists of REST v2: their columns, and what is said of an empty one. What is in them is escaped here.
+SLOTS: Final = TableOf(
+    ("SLOT", "CARD", "ICCID", "LABELS", "HEALTH", "CLIENT SLOT", "STATE", "MISSING"), "no slot is known"
+)
+CARDS: Final = TableOf(("ICCID", "SLOT", "CARD", "LABELS", "CLIENT SLOT"), "no bank has told of a card")
+LEASES: Final = TableOf(("LEASE", "POOL", "CLIENT SLOT", "STATE", "BANK SLOT", "UNTIL", "MISSING"), "no card is lent")
+WEBHOOKS: Final = TableOf(("WEBHOOK", "URL", "KINDS", "WAITING", "STATE"), "events are sent to nobody")
+DELIVERIES: Final = TableOf(
+    ("DELIVERY", "KIND", "STATE", "AT", "ATTEMPTS", "OUTCOME"), "nothing was sent, and nothing waits"
+)
+WARNINGS: Final = TableOf(("SEVERITY", "ABOUT", "KIND", "FOR", "WHAT IS WRONG", "WHAT TO DO"), "nothing is wrong")
 
 
-def print_cards(rows: Sequence[Sequence[str]]) -> None:
-    """Print one line per card."""
-    columns = ["ICCID", "SLOT", "CARD", "LABELS", "CLIENT SLOT"]
-    _print_table(columns, [[escape(cell) for cell in row] for row in rows], nothing="no bank has told of a card")
-
-
-def print_leases(rows: Sequence[Sequence[str]]) -> None:
-    """Print one line per lease."""
-    columns = ["LEASE", "POOL", "CLIENT SLOT", "STATE", "BANK SLOT", "UNTIL", "MISSING"]
-    _print_table(columns, [[escape(cell) for cell in row] for row in rows], nothing="no card is lent")
-
-
-def print_webhooks(rows: Sequence[Sequence[str]]) -> None:
-    """Print one line per webhook."""
-    columns = ["WEBHOOK", "URL", "KINDS", "WAITING", "STATE"]
-    _print_table(columns, [[escape(cell) for cell in row] for row in rows], nothing="events are sent to nobody")
-
-
-def print_deliveries(rows: Sequence[Sequence[str]]) -> None:
-    """Print one line per delivery."""
-    columns = ["DELIVERY", "KIND", "STATE", "AT", "ATTEMPTS", "OUTCOME"]
-    _print_table(
-        columns, [[escape(cell) for cell in row] for row in rows], nothing="nothing was sent, and nothing waits"
-    )
+def print_rows(table: TableOf, rows: Sequence[Sequence[str]]) -> None:
+    """Print one line per thing."""
+    _print_table(table.columns, [[escape(cell) for cell in row] for row in rows], nothing=table.nothing)
 
 
 def print_warnings(rows: Sequence[Sequence[str]]) -> None:
-    """Print one line per warning."""
-    columns = ["SEVERITY", "ABOUT", "KIND", "SINCE", "WHAT IS WRONG", "WHAT TO DO"]
-    _print_table(columns, [[escape(cell) for cell in row] for row in rows], nothing="nothing is wrong")
+    """Print one line per warning; on a terminal, which may be narrow, what to do stands below what is wrong."""
+    if not sys.stdout.isatty():
+        print_rows(WARNINGS, rows)
+        return
+    columns = ["ABOUT", "KIND", "FOR", "WHAT IS WRONG, AND WHAT TO DO"]
+    cells = [[escape(cell) for cell in row] for row in rows]
+    shown = [
+        [about, f"{kind}\n{severity}", age, f"{text}\n→ {hint}"] for severity, about, kind, age, text, hint in cells
+    ]
+    _print_table(columns, shown, nothing=WARNINGS.nothing)
 
 
 def print_parts(rows: Sequence[Sequence[str]]) -> None:
@@ -193,9 +199,16 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, nothi
     if not rows:
         console.print(nothing, style="dim")
         return
-    table = Table(box=SIMPLE_HEAD if is_terminal else None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, no_wrap=not is_terminal)
+    # Two spaces between columns; one of them is the box's.
+    box, space = (SIMPLE_HEAD, 1) if is_terminal else (None, 2)
+    table = Table(box=box, show_edge=False, pad_edge=False, padding=(0, space, 0, 0), header_style="bold")
+    for place, column in enumerate(columns):
+        width = max(len(line) for row in rows for line in row[place].split("\n"))
+        # A heading makes no column wider than a narrow terminal needs.
+        heading = column.replace(" ", "\n") if is_terminal and width < len(column) else column
+        # "12 min" is one thing, a sentence is not.
+        is_short = width <= _MAX_UNFOLDED and all(row[place].count(" ") < 2 for row in rows)
+        table.add_column(heading, no_wrap=is_short or not is_terminal, overflow="fold", vertical="top")
     for row in rows:
         table.add_row(*(Text(cell, style="green" if cell in _GOOD_STATES else "") for cell in row))
     console.print(table)

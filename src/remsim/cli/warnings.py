@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from remsim.cli import tables
 from remsim.cli.session import Given
+from remsim.core.text import lasting
 
 if TYPE_CHECKING:
     from remsim.rest.warnings import WarningModel
@@ -21,4 +22,4 @@ def warnings(*, session: Given) -> int:
 
 
 def _row(found: "WarningModel") -> list[str]:
-    return [found.severity, found.about, found.kind, found.since, found.text, found.hint]
+    return [found.severity, found.about, found.kind, lasting(found.age_s), found.text, found.hint]

@@ -59,7 +59,7 @@ def list_all(*, session: Given) -> int:
     with session.rest.v2() as rest:
         found = list(rest.items(list_webhooks()))
     return session.show(
-        [_dumped(each) for each in found], lambda: tables.print_webhooks([_row(each) for each in found])
+        [_dumped(each) for each in found], lambda: tables.print_rows(tables.WEBHOOKS, [_row(each) for each in found])
     )
 
 
@@ -68,16 +68,15 @@ def add(url: str, /, *, kinds: Kinds = (), secret: Secret = None, session: Given
     """Send events to URL from now on, as signed POST requests."""
     from pydantic import ValidationError
 
-    from remsim.rest.webhooks import create_webhook
+    from remsim.rest.complaints import complaint
+    from remsim.rest.webhooks import WebhookOrder, create_webhook
 
     text = None if secret is None else _read_secret(secret)
     try:
         call = create_webhook(url, kinds=kinds or None, secret=text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
         hint = "write for example: remsim ctl webhooks add https://example.org/remsim"
-        raise ConfigError(f"{where}: {first['msg']}", hint=hint) from None
+        raise ConfigError(complaint(error, WebhookOrder).text, hint=hint) from None
     with session.rest.v2() as rest:
         made = rest.do(call)
     said = f"webhook {made.id}: {escape(made.url)}"
@@ -123,7 +122,7 @@ def log(number: Number, /, *, session: Given) -> int:
     with session.rest.v2() as rest:
         found = list(rest.items(list_deliveries(number)))
     rows = [_delivery(each) for each in found]
-    return session.show([_dumped(each) for each in found], lambda: tables.print_deliveries(rows))
+    return session.show([_dumped(each) for each in found], lambda: tables.print_rows(tables.DELIVERIES, rows))
 
 
 @webhooks.command

@@ -20,7 +20,7 @@ KINDS: Final[Mapping[str, str]] = {
     "session_state": "a card session has begun, is held, goes on, or has ended",
     "card_number": "another card was read in a slot",
     "card_gone": "the card of a slot is gone, or cannot be read",
-    "card_followed": "a card was recognised in another slot, and its mapping goes there",
+    "card_followed": "a card was recognised in another slot, and its mapping is stored there",
     "card_not_followed": "a card is in another slot, where its mapping cannot go",
     "mapping_parked": "another card is in the slot of a mapping that follows a card; it waits for its own",
     "labels_changed": "something has other labels",

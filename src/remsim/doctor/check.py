@@ -111,6 +111,7 @@ ROLE_CHECKS: Final[dict[Role, dict[str, tuple[str, str]]]] = {
         "port": ("remsim.doctor.links", "check_own_ports"),
         "pcscd": ("remsim.doctor.bank", "check_pcscd"),
         "power": ("remsim.doctor.power", "check_power"),
+        "disk": ("remsim.doctor.server", "check_disk"),
         **_WARNINGS,
     },
     Role.SERVER: {

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from remsim.core.disk_room import judge_room, room_text
 from remsim.core.errors import RemsimError
 from remsim.doctor.certificate import judge_authority
 from remsim.doctor.check import Finding, Outcome, Situation
@@ -33,9 +34,8 @@ _AUTHORITY: Final = "authority"
 
 _INIT: Final = "make what a server needs with: remsim server init"
 _RESTORE: Final = "restore the server's database from a backup; to begin with a new one, move this file away"
-#: A server that cannot write refuses changes; a log that fills the rest of the disk needs no long time.
-_DISK_PROBLEM: Final = 50 << 20
-_DISK_NOTE: Final = 500 << 20
+_FOR_SERVER: Final = "make room: a server that cannot write refuses changes of mappings"
+_FOR_BANKD: Final = "make room: a bankd that cannot write forgets which reader belongs to which slot"
 _CLOCK_FILE: Final = "clock.json"
 
 
@@ -92,20 +92,19 @@ async def check_database(situation: Situation) -> Sequence[Finding]:
 # Disk
 
 
-def judge_disk(place: Path, free: int, total: int) -> Finding:
-    """Whether there is room for what a server writes; sizes in bytes."""
-    text = f"{free >> 20} MiB of {total >> 20} MiB are free at {place}"
-    if free < _DISK_PROBLEM:
-        mend = "make room: a server that cannot write refuses changes of mappings"
+def judge_disk(place: Path, free: int, total: int, mend: str = _FOR_SERVER) -> Finding:
+    """Whether there is room for what a server writes, or a bankd; sizes in bytes."""
+    text, severity = room_text(place, free, total), judge_room(free)
+    if severity == "error":
         return Finding(_DISK, Outcome.PROBLEM, text, mend)
-    if free < _DISK_NOTE:
+    if severity == "warning":
         return Finding(_DISK, Outcome.NOTE, text, "make room before it is full")
     return Finding(_DISK, Outcome.OK, text)
 
 
 async def check_disk(situation: Situation) -> Sequence[Finding]:
     """The file system of the state directory."""
-    config = situation.server_config
+    config = situation.server_config or situation.bankd
     if config is None:
         return []
     # What is not made yet will be on the disk of the folder above it.
@@ -113,7 +112,8 @@ async def check_disk(situation: Situation) -> Sequence[Finding]:
         folder for folder in (config.state_dir.absolute(), *config.state_dir.absolute().parents) if _is_there(folder)
     )
     usage = await in_thread(shutil.disk_usage, place)
-    return [judge_disk(place, usage.free, usage.total)]
+    mend = _FOR_SERVER if config is situation.server_config else _FOR_BANKD
+    return [judge_disk(place, usage.free, usage.total, mend)]
 
 
 def _is_there(folder: Path) -> bool:

@@ -219,10 +219,6 @@ class ConnectionManager:
         """The other end's address. Raises KeyError if the link is gone."""
         return self._links[link].peer
 
-    def local_address(self, link: LinkId) -> PeerAddress:
-        """Our end's address. Raises KeyError if the link is gone."""
-        return self._links[link].local
-
     def peer_identity(self, link: LinkId) -> Identity | None:
         """Whom the other end has proven to be; None on a link without TLS. Raises KeyError if the link is gone."""
         proof = self.proof(link)

@@ -140,7 +140,6 @@ class Link(asyncio.Protocol):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._transport.set_write_buffer_limits(high=MAX_FIRST_WRITE_BUFFER)
         self.peer = peer_address(transport.get_extra_info("peername"))
-        self.local = peer_address(transport.get_extra_info("sockname"))
         self.connection: LinkEngine = self._factory(self._loop.time())
         self._limit_silence()
         link_id = self._owner.register(self)

@@ -309,9 +309,14 @@ _INTER_INDUSTRY: Final = ClassMask(0x00, 0x80)
 #: last part of a chain. None of the instructions below is one that a modem sends in class A0.
 _PROPRIETARY: Final = ClassMask(0x80, 0x80)
 
+#: All classes but those in which cards and applications have commands of their own (``class_byte``: PROPRIETARY).
+_NOT_PROPRIETARY: Final = (_INTER_INDUSTRY, ClassMask(0xA0, 0xE0), ClassMask(0xFF))
+
 PRESETS: Final = (
-    # CHANGE, DISABLE, ENABLE, UNBLOCK. Modems ask with P3 = 00 how many tries are left; that changes nothing.
-    Rule("pin-change", Action.LOG, instructions=frozenset({0x24, 0x26, 0x28, 0x2C}), spares_queries=True),
+    # CHANGE, DISABLE, ENABLE, UNBLOCK. Modems ask with P3 = 00 how many tries are left; that changes nothing. In
+    # proprietary classes 24 and 2C are PUT PUBLIC KEY and VERIFY SIGNATURE of IoT SAFE.
+    Rule("pin-change", Action.LOG, instructions=frozenset({0x26, 0x28}), spares_queries=True),
+    Rule("pin-change", Action.LOG, classes=_NOT_PROPRIETARY, instructions=frozenset({0x24, 0x2C}), spares_queries=True),
     # The odd forms of ISO 7816-4, which in proprietary classes are commands of IoT SAFE.
     Rule("pin-change", Action.LOG, classes=(_INTER_INDUSTRY,), instructions=frozenset({0x25, 0x2D})),
     # UPDATE BINARY and RECORD, INCREASE, SET DATA.

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from remsim.rest.traces import TraceModel
 from remsim.trace.gsmtap import AtrRecord, TpduMark, TpduRecord
-from remsim.trace.pcapng import CapturePacket
+from remsim.trace.pcapng import CapturePacket, refusal_words
 
 _HIDDEN = "**"
 _FILL = "ff"
@@ -44,5 +44,6 @@ def _comment(record: TraceModel) -> str:
         if value is not None
     ]
     places = [place for place in (record.bank, record.client) if place is not None] or [record.source]
-    parts = [" ".join(places), record.origin or "", record.words or "", *times, record.command_id or ""]
+    answer = "" if record.kind == "atr" else refusal_words(_bytes(record.response or ""))
+    parts = [" ".join(places), record.origin or "", record.words or "", answer, *times, record.command_id or ""]
     return ", ".join(part for part in parts if part)

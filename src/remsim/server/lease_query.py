@@ -5,8 +5,9 @@ from typing import Final, Literal
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.core.actions import LeaseEnd
-from remsim.server.core.leases import Lease, LeaseState, LeaseTable
-from remsim.server.core.lending import shown_pool
+from remsim.server.core.card_choice import shown_pool
+from remsim.server.core.leases import Lease, LeaseState
+from remsim.server.core.lending import Lending
 from remsim.server.query import MappingInfo, ServerQuery
 
 LeaseEndText = Literal["expired", "released", "unmapped", "timed_out", "revoked"]
@@ -118,11 +119,14 @@ class LeaseInfo:
 
 
 class LeaseQuery:
-    """Everything that may be asked about the leases of one server."""
+    """Everything that may be asked about the leases of one server, and about cards that are free."""
 
-    def __init__(self, table: LeaseTable, query: ServerQuery) -> None:
-        self._table = table
+    def __init__(self, lending: Lending, query: ServerQuery) -> None:
+        self._table = lending.table
         self._query = query
+        #: See there.
+        self.best_first: Final = lending.best_first
+        self.free_for: Final = lending.free_for
 
     def live(self) -> list[LeaseInfo]:
         """Those that wait or have a card, in the order of their requests."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+from remsim.core.disk_room import judge_room, room_text
 from remsim.core.identity import Identity, Role
 from remsim.core.ids import BankSlot
 from remsim.core.values import dataclass
@@ -32,9 +33,6 @@ _FORGOTTEN_S: Final = 86400.0
 _JUMP_S: Final = 300.0
 #: For how long a jump is worth a warning.
 _JUMP_SHOWN_S: Final = 3600.0
-#: As for ``remsim doctor``.
-_DISK_ERROR: Final = 50 << 20
-_DISK_WARNING: Final = 500 << 20
 
 _HEALTH: Final = frozenset({"slot-health"})
 #: Verdicts that have a warning of another kind, and those that say what is the case for a moment.
@@ -87,9 +85,9 @@ class Lookout:
             if place % _PORTION == 0:
                 await asyncio.sleep(0)
         now = asyncio.get_running_loop().time()
-        runtime.set_warnings(KINDS, runtime.coordinator.watch.look(rows, now))
-        runtime.set_warnings(_HEALTH, self._health(now))
-        runtime.set_warnings(_OWN, await self._own(time.time(), now))
+        found = {**runtime.coordinator.watch.look(rows, now), **self._health(now), **await self._own(time.time(), now)}
+        # At once: some kinds are found here and there.
+        runtime.set_warnings(KINDS | _HEALTH | _OWN, found)
 
     def _health(self, now: float) -> Found:
         """What peers tell of slots, where nothing else here says it."""
@@ -145,11 +143,12 @@ class Lookout:
         except OSError as error:
             text = f"{place} cannot be looked at: {error.strerror}"
             return [Alert(0, "disk", _SERVER, 0.0, text, "is its file system mounted?", "error")]
-        if usage.free >= _DISK_WARNING:
+        severity = judge_room(usage.free)
+        if severity is None:
             return []
-        text = f"{usage.free >> 20} MiB of {usage.total >> 20} MiB are free at {place}"
+        text = room_text(place, usage.free, usage.total)
         hint = "make room: a server that cannot write refuses changes of mappings"
-        return [Alert(0, "disk", _SERVER, 0.0, text, hint, "error" if usage.free < _DISK_ERROR else "warning")]
+        return [Alert(0, "disk", _SERVER, 0.0, text, hint, severity)]
 
 
 def _about(identity: Identity) -> str:

@@ -428,9 +428,8 @@ class ServerQuery:
             return bank.slots
         seen = self.seen_bank(bank_id)
         size = seen.note.number_of_slots if seen is not None and isinstance(seen.note, NoteBank) else 0
-        live = self._coordinator.slotmap.live_of_bank(bank_id)
-        mappings = {mapping.bank.slot_nr: MappingInfo(mapping, self._coordinator, self._status) for mapping in live}
-        return [SlotInfo(nr, mapping=mappings.get(nr)) for nr in sorted({*range(size), *mappings})]
+        mapped = {mapping.bank.slot_nr for mapping in self._coordinator.slotmap.live_of_bank(bank_id)}
+        return [SlotInfo(nr, mapping=self.mapping(BankSlot(bank_id, nr))) for nr in sorted({*range(size), *mapped})]
 
     def mapping_by_id(self, number: int) -> MappingInfo | None:
         """The live mapping with this id."""

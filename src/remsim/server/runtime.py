@@ -7,7 +7,7 @@ All methods run in the event loop.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, get_args
 
 from remsim.core.errors import RemsimError
@@ -23,7 +23,7 @@ from remsim.net.connections import ConnectionManager, DialledLink
 from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.runtime.tasks import Alarm, TaskOwner
 from remsim.policy.mapping import OPEN, MappingPolicy
-from remsim.redaction import shorten_iccid
+from remsim.server.change_entry import change_entry, followed_text, pair_text
 from remsim.server.changes import Changes
 from remsim.server.core.actions import (
     Action,
@@ -35,8 +35,10 @@ from remsim.server.core.actions import (
     Note,
     ParkedMapping,
     StoreChange,
+    StoredAnnouncement,
     StoreDeletion,
     StoredWebhook,
+    StoreFollow,
     StoreGrant,
     StoreLease,
     StoreLock,
@@ -46,9 +48,10 @@ from remsim.server.core.actions import (
 )
 from remsim.server.core.card_choice import CardChoice
 from remsim.server.core.coordinator import Coordinator, UnknownBankError
-from remsim.server.core.event_feed import EventFeed, FeedEvent
+from remsim.server.core.event_feed import Audience, EventDraft, EventFeed
 from remsim.server.core.labels import shown_subject
 from remsim.server.core.leases import NoFreeCardError, TooManyLeasesError, UnknownLeaseError
+from remsim.server.core.log_events import OF_OPERATORS, UNAUTHENTICATED_EVENTS
 from remsim.server.core.slotmap import ConflictError, Mapping
 from remsim.server.core.tracing import TraceFeed
 from remsim.server.core.warnings import Severity, Warnings
@@ -60,35 +63,6 @@ from remsim.server.store import audit
 from remsim.server.store.writer import Store
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
 from remsim.wire.link.engine import Event
-
-#: Events about peers that are not accepted, are refused by REST, or send what they should not.
-#: Events about unauthenticated peers and callers.
-UNAUTHENTICATED_EVENTS: Final = frozenset(
-    {
-        *("peer_refused", "identity_in_use", "undecodable_message", "unsupported_version", "unknown_message"),
-        *("unexpected_message", "unasked_answer", "repeated_connect_request", "client_did_not_take_id"),
-        *(
-            "foreign_slot_status",
-            "foreign_reader_health",
-            "foreign_session_state",
-            "foreign_slot_health",
-            "foreign_client_health",
-            "foreign_card_contents",
-            "too_many_reports",
-            "foreign_audit_entry",
-            "odd_audit_action",
-            "foreign_card",
-            "foreign_trace",
-            "bad_card_number",
-        ),
-        *("token_refused", "access_refused", "policy_refused", "enrolment_refused"),
-    }
-)
-
-#: Events that follow from what operators ask for, not from what peers do again and again.
-_OF_OPERATORS: Final = frozenset(
-    {"mapping_created", "mapping_deleted", "bankd_reset_ordered", "lease_granted", "lease_released", "lease_renewed"}
-)
 
 #: The refusal of a caller that has proven nothing: the entry names whatever it said.
 _TOKEN_REFUSED: Final = "token_refused"
@@ -139,10 +113,10 @@ class ServerRuntime:
         self.changes = Changes()
         self._feed = EventFeed(presentable)
         #: Hears of each event that is kept.
-        self.on_kept: Callable[[FeedEvent], None] | None = None
+        self.audience: Audience | None = None
         self.query = ServerQuery(coordinator, store, self.status, self._feed)
         metrics.lacks = self._lacks
-        self.leases = LeaseQuery(coordinator.lending.table, self.query)
+        self.leases = LeaseQuery(coordinator.lending, self.query)
         self._metrics = metrics
         self._log = log
         self._policy = policy
@@ -224,17 +198,42 @@ class ServerRuntime:
 
     # The database
 
-    def on_stored(self, decision: Decision, mapping_ids: tuple[int, ...], created_at: float) -> None:
-        """See Listener."""
+    def to_tell(self, decisions: Sequence[tuple[Decision, float]]) -> list[tuple[EventDraft, ...]]:
+        """See StoreListener."""
+        if self.audience is None or self.audience.is_empty:
+            return [()] * len(decisions)
+        told = zip(decisions, self.coordinator.telling.of_batch(decisions), strict=True)
+        return [self._wanted(self.audience, events, wall) for (_, wall), events in told]
+
+    def _wanted(self, audience: Audience, events: Iterable[LogEvent], wall: float) -> tuple[EventDraft, ...]:
+        drafts = (self._feed.draft(event, wall) for event in events)
+        return tuple(draft for draft in drafts if draft is not None and audience.wants(draft))
+
+    def tell_again(self, announcements: Iterable[StoredAnnouncement]) -> None:
+        """Give the audience what an earlier run has stored and could not tell."""
+        audience = self.audience
+        if audience is None:
+            return
+        for each in announcements:
+            for draft in each.events:
+                audience.on_event(self._feed.keep(draft))
+            audience.on_told(each.number)
+
+    def on_stored(
+        self, decision: Decision, mapping_ids: tuple[int, ...], created_at: float, announcement: int | None
+    ) -> None:
+        """See StoreListener."""
         now = self._loop.time()
         self._executor.run(self.coordinator.on_stored(decision, now, mapping_ids=mapping_ids, created_at=created_at))
+        if announcement is not None and self.audience is not None:
+            self.audience.on_told(announcement)
         # Another card may have come while it was being stored.
         for creation in _creations(decision):
             self._ask_policy(creation.bank)
 
     def on_store_failed(self, decision: Decision) -> None:
         """See Listener."""
-        self._executor.run(self.coordinator.on_store_failed(decision))
+        self._executor.run(self.coordinator.on_store_failed(decision, self._loop.time()))
 
     # Operators
 
@@ -242,7 +241,7 @@ class ServerRuntime:
         """Map two slots; returns when that is committed. Raises PolicyRefusalError, ConflictError and StoreError."""
         self._check_policy(bank, client, by)
         await self._store(
-            self.coordinator.plan_creation(bank, client), Entry(by, "mapping.create", _pair(bank, client))
+            self.coordinator.plan_creation(bank, client), Entry(by, "mapping.create", pair_text(bank, client))
         )
 
     async def change_mappings(
@@ -253,17 +252,21 @@ class ServerRuntime:
         *,
         labels: dict[str, tuple[str, ...]] | None = None,
         follows: dict[BankSlot, str] | None = None,
+        followed: dict[ClientSlot, str | None] | None = None,
+        is_trial: bool = False,
     ) -> None:
         """End the mappings of client slots, make others, and change labels; returns when that is committed.
 
-        ``follows`` are the numbers of the cards that new mappings follow, by their bank slots. Either everything is
-        stored or nothing. Raises PolicyRefusalError, UnknownMappingError, ConflictError,
-        LabelError and StoreError.
+        ``follows`` are the numbers of the cards that new mappings follow, by their bank slots; ``followed`` what others
+        are to follow from now on, by their client slots (None: their slot). Either everything is stored or nothing; of
+        a trial nothing, but it fails where the change would. Raises PolicyRefusalError, UnknownMappingError,
+        ConflictError, LabelError and StoreError.
         """
         slotmap = self.coordinator.slotmap
         found: list[Mapping] = []
         waiting: list[ParkedMapping] = []
-        for client in ended:
+        leaving, followed = frozenset(ended), followed or {}
+        for client in sorted(leaving):
             mapping, parked = slotmap.by_client_slot(client), slotmap.parked_of_client(client)
             if mapping is not None:
                 found.append(mapping)
@@ -272,41 +275,39 @@ class ServerRuntime:
             else:
                 raise UnknownMappingError(f"{client} is not mapped")
         for bank, client in created:
-            self._check_policy(bank, client, by)
+            self._check_policy(bank, client, None if is_trial else by)
             if follows is not None and bank in follows:
-                self.coordinator.check_follow(client, follows[bank])
-        decision = self.coordinator.plan_change(found, created, labels, follows, unparked=waiting)
+                self.coordinator.check_follow(client, follows[bank], leaving)
+        changes = [self._plan_follow(client, iccid, leaving) for client, iccid in followed.items()]
+        decision = self.coordinator.plan_change(
+            found, created, labels, follows, unparked=waiting, follow_changes=changes
+        )
         if decision is None:
             return
-        leaving: list[Mapping | ParkedMapping] = [*found, *waiting]
-        gone = [f"-{_pair(each.bank, each.client)}" for each in leaving]
-        new = [f"+{_pair(bank, client)}" for bank, client in created]
-        named = [
-            f"{shown_subject(subject)}: {' '.join(names) or 'no labels'}" for subject, names in (labels or {}).items()
-        ]
-        entry = Entry(by, "mapping.change", _one(gone, new, named), detail=", ".join([*gone, *new, *named]))
-        await self._store(decision, entry)
+        if is_trial:
+            # Gives back what was reserved for it.
+            self._executor.run(self.coordinator.on_store_failed(decision, self._loop.time()))
+            return
+        gone = [*((each.bank, each.client) for each in found), *((each.bank, each.client) for each in waiting)]
+        await self._store(decision, change_entry(by, gone, created, labels or {}, followed))
 
     async def follow(self, client: ClientSlot, iccid: str | None, by: Actor) -> None:
         """Let the mapping of a client slot follow this card, or stay with its slot; returns when that is committed.
 
         Raises UnknownMappingError, ConflictError and StoreError.
         """
+        decision = self._plan_follow(client, iccid)
+        mapping = self.coordinator.slotmap.get(decision.mapping_id)
+        target = str(client) if mapping is None else pair_text(mapping.bank, client)
+        await self._store(decision, Entry(by, "mapping.follow", target, detail=followed_text(iccid)))
+
+    def _plan_follow(self, client: ClientSlot, iccid: str | None, leaving: Collection[ClientSlot] = ()) -> StoreFollow:
         mapping = self.coordinator.slotmap.by_client_slot(client)
         if mapping is None:
             raise UnknownMappingError(f"{client} is not mapped")
         if iccid is not None:
-            self.coordinator.check_follow(client, iccid)
-        decision = self.coordinator.plan_follow(mapping, iccid)
-        detail = "its slot" if iccid is None else f"the card {shorten_iccid(iccid)}"
-        await self._store(decision, Entry(by, "mapping.follow", _pair(mapping.bank, client), detail=detail))
-
-    def check_policy(self, created: Iterable[tuple[BankSlot, ClientSlot]]) -> None:
-        """Whether the rules allow these mappings; nothing is noted. Raises PolicyRefusalError."""
-        for bank, client in created:
-            decision = self._policy.decide(client, bank, self.coordinator.inventory.number(bank))
-            if not decision.is_allowed:
-                raise PolicyRefusalError(decision.reason, hint=_POLICY_HINT)
+            self.coordinator.check_follow(client, iccid, leaving)
+        return self.coordinator.plan_follow(mapping, iccid)
 
     async def set_labels(self, subject: str, labels: Iterable[str], by: Actor) -> None:
         """Give a slot, client slot or card these labels and no others; returns when that is committed.
@@ -339,11 +340,13 @@ class ServerRuntime:
         follows = None if mapping.follows is None else {mapping.bank: mapping.follows}
         await self.change_mappings([client], [(mapping.bank, client)], by, follows=follows)
 
-    def _check_policy(self, bank: BankSlot, client: ClientSlot, by: Actor) -> None:
+    def _check_policy(self, bank: BankSlot, client: ClientSlot, by: Actor | None) -> None:
+        """Raises PolicyRefusalError; that is noted unless nobody wants the mapping yet."""
         decision = self._policy.decide(client, bank, self.coordinator.inventory.number(bank))
         if not decision.is_allowed:
-            entry = Entry(by, "mapping.create", _pair(bank, client), audit.REFUSED, decision.reason)
-            self.refuse(entry, "policy_refused")
+            if by is not None:
+                entry = Entry(by, "mapping.create", pair_text(bank, client), audit.REFUSED, decision.reason)
+                self.refuse(entry, "policy_refused")
             raise PolicyRefusalError(decision.reason, hint=_POLICY_HINT)
 
     async def delete_mapping(self, bank: BankSlot, by: Actor) -> None:
@@ -352,7 +355,7 @@ class ServerRuntime:
         decision = None if mapping is None else self.coordinator.plan_deletion([mapping])
         if mapping is None or decision is None:
             raise UnknownMappingError(f"{bank} is not mapped")
-        await self._store(decision, Entry(by, "mapping.delete", _pair(mapping.bank, mapping.client)))
+        await self._store(decision, Entry(by, "mapping.delete", pair_text(mapping.bank, mapping.client)))
 
     async def delete_all_mappings(self, by: Actor) -> None:
         """Delete all mappings; returns when that is committed. Raises StoreError."""
@@ -497,7 +500,7 @@ class ServerRuntime:
         plan = None if decision.is_allowed else self.coordinator.plan_deletion([mapping])
         if plan is None:
             return None
-        target = _pair(mapping.bank, mapping.client)
+        target = pair_text(mapping.bank, mapping.client)
         self._log.warning("policy_unmapped", mapping=target, reason=decision.reason)
         return plan, Entry(audit.SERVER, "mapping.delete", target, detail=decision.reason)
 
@@ -567,12 +570,12 @@ class ServerRuntime:
 
     def _log_event(self, event: LogEvent) -> None:
         self._metrics.events.labels(event.name).inc()
-        if self._feed.on_event(event, time.time()) and self.on_kept is not None:
-            self.on_kept(self._feed.newest)
+        if self._feed.on_event(event, time.time()) and self.audience is not None:
+            self.audience.on_event(self._feed.newest)
         slots = {"bank_slot": event.bank_slot, "client_slot": event.client_slot}
         fields = {name: slot for name, slot in slots.items() if slot is not None} | event.shown_fields()
         # What operators do is said each time.
-        is_ours = event.name in _OF_OPERATORS
+        is_ours = event.name in OF_OPERATORS
         level = self._lines.level(event.name, event.level, None if is_ours else fields)
         _SAY[level](self._log, event.name, **fields)
 
@@ -587,14 +590,3 @@ def _creations(decision: Decision) -> tuple[StoreMapping, ...]:
             return (creation,)
         case _:
             return ()
-
-
-def _one(gone: list[str], new: list[str], named: list[str]) -> str:
-    """The target of an entry: the only change, or how many there are."""
-    if len(new) == 1 and len(gone) <= 1 and not named:
-        return new[0].removeprefix("+")
-    return f"{len(gone)} deleted, {len(new)} created, {len(named)} labelled"
-
-
-def _pair(bank: BankSlot, client: ClientSlot) -> str:
-    return f"{bank} {client}"

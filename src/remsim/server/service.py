@@ -103,9 +103,8 @@ class ServerService:
         tasks = await self._stack.enter_async_context(TaskOwner("server", log=self._log))
         self._stack.callback(tasks.cancel)
         authority = _open_authority(config)
-        now = asyncio.get_running_loop().time()
-        settings = self._settings(overrides, authority)
-        coordinator = Coordinator(settings, memory, limits=self._metrics.limits, now=now)
+        limits, now = self._metrics.limits, asyncio.get_running_loop().time()
+        coordinator = Coordinator(self._settings(overrides, authority), memory, limits=limits, now=now)
         self._metrics.watch(coordinator)
         runtime = ServerRuntime(
             coordinator, store, self._metrics, tasks=tasks, log=self._log, admission=quota_of(config), policy=policy
@@ -115,6 +114,8 @@ class ServerService:
         self._stack.callback(runtime.close)
         self._stack.push_async_callback(_finish, store, tasks.vital(store.run(runtime), name="store"))
         self._stack.push_async_callback(self._close_links, runtime)
+        # Before anything is changed: those who are to hear of it miss nothing.
+        hooks = self._start_webhooks(runtime, memory, tasks)
         # Both before anybody is let in: a bankd is to know who has a certificate before it has its mappings, and the
         # authority may have revoked somebody while no server ran.
         if authority is not None:
@@ -128,7 +129,6 @@ class ServerService:
         if self.certificates is not None:
             steps.append(self.certificates.reload)
         tasks.vital(self._reload.run(*steps), name="reload")
-        hooks = self._start_webhooks(runtime, memory, tasks)
         await self._start_rest(runtime, tasks, rest_contexts, authority, hooks)
         self._dial_banks(runtime, security)
         runtime.status.is_open = True
@@ -230,7 +230,7 @@ class ServerService:
         networks = self._config.webhook_networks or None
         sender = WebhookSender(runtime, table, tasks=tasks, networks=networks, log=self._log)
         self._stack.push_async_callback(sender.stop)
-        sender.start()
+        sender.start(memory.announcements)
         return sender
 
     async def _start_rest(

@@ -9,7 +9,8 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -20,10 +21,26 @@ from remsim import __version__
 from remsim.core.text import rfc3339
 from remsim.logs import Logger
 from remsim.net.runtime.tasks import TaskOwner
-from remsim.server.core.actions import Actor, Entry, StoredDelivery, StoreDeliveries, StoredWebhook
-from remsim.server.core.event_feed import FeedEvent
+from remsim.server.core.actions import (
+    Actor,
+    Entry,
+    StoredAnnouncement,
+    StoredDelivery,
+    StoreDeliveries,
+    StoredWebhook,
+)
+from remsim.server.core.event_feed import EventDraft, FeedEvent
 from remsim.server.core.tokens import Scope
-from remsim.server.core.webhooks import SIGNATURE_HEADER, Changed, WebhookQueue, Webhooks, is_allowed, signature
+from remsim.server.core.webhooks import (
+    MAX_PENDING,
+    MAX_WEBHOOKS,
+    SIGNATURE_HEADER,
+    Changed,
+    WebhookQueue,
+    Webhooks,
+    is_allowed,
+    signature,
+)
 from remsim.server.runtime import ServerRuntime
 
 if TYPE_CHECKING:
@@ -33,6 +50,10 @@ if TYPE_CHECKING:
 TIMEOUT_S: Final = 10.0
 #: What changed is stored together, so long after the first of it.
 GATHER_S: Final = 0.05
+#: What the database did not take, it gets once more after so long.
+RETRY_S: Final = 5.0
+#: Deliveries that are to be forgotten: while the database takes nothing, no more are noted.
+_MAX_FORGOTTEN: Final = MAX_WEBHOOKS * MAX_PENDING
 
 Networks = Sequence[IPv4Network | IPv6Network] | None
 
@@ -49,20 +70,28 @@ class WebhookSender:
         self._networks = networks
         self._log = log
         self._wake: dict[int, asyncio.Event] = {}
+        self._is_stopped = False
+        # What is to be stored, and ...
         self._deliveries: dict[int, StoredDelivery] = {}
-        self._forgotten: list[int] = []
+        self._forgotten: deque[int] = deque(maxlen=_MAX_FORGOTTEN)
+        self._told: list[int] = []
+        # ... deliveries of which the database has not said yet whether it keeps them. They are not sent: after a kill
+        # they would be made once more, with other numbers, by which no receiver knows them again.
+        self._unsaid: set[int] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._client: httpx2.AsyncClient | None = None
 
-    def start(self) -> None:
-        """Send what waits, and what happens from now on."""
+    def start(self, announcements: Iterable[StoredAnnouncement]) -> None:
+        """Send what waits, ``announcements`` of an earlier run, and what happens from now on."""
         for queue in self.table:
             self._begin(queue)
-        self._runtime.on_kept = self._on_event
+        self._runtime.audience = self
+        self._runtime.tell_again(announcements)
 
     async def stop(self) -> None:
         """Hear no more, and hand over what is to be stored."""
-        self._runtime.on_kept = None
+        self._runtime.audience = None
+        self._is_stopped = True
         self._flush()
         if self._client is not None:
             await self._client.aclose()
@@ -108,7 +137,22 @@ class WebhookSender:
 
     # Events
 
-    def _on_event(self, event: FeedEvent) -> None:
+    @property
+    def is_empty(self) -> bool:
+        """See Audience."""
+        return self.table.is_empty
+
+    def wants(self, draft: EventDraft) -> bool:
+        """See Audience."""
+        return self.table.wants(draft)
+
+    def on_told(self, announcement: int) -> None:
+        """See Audience."""
+        self._told.append(announcement)
+        self._flush_within(GATHER_S)
+
+    def on_event(self, event: FeedEvent) -> None:
+        """See Audience."""
         text = f'{{"id":"{self._runtime.query.restart_counter}-{event.number}",{event.text[1:]}'
         self._keep(self.table.on_event(event, text, time.time()))
 
@@ -116,20 +160,44 @@ class WebhookSender:
         if not changed.deliveries:
             return
         for each in changed.deliveries:
+            if each.tried_at is None and each.ended_at is None:
+                self._unsaid.add(each.number)
             self._deliveries[each.number] = each
-            if (wake := self._wake.get(each.webhook)) is not None:
-                wake.set()
+        for number in changed.forgotten:
+            self._deliveries.pop(number, None)
         self._forgotten += changed.forgotten
+        self._flush_within(GATHER_S)
+
+    def _flush_within(self, delay_s: float) -> None:
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(GATHER_S, self._flush)
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._flush)
 
     def _flush(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._deliveries or self._forgotten:
-            self._runtime.store.submit(StoreDeliveries(tuple(self._deliveries.values()), tuple(self._forgotten)))
-            self._deliveries, self._forgotten = {}, []
+        if self._deliveries or self._forgotten or self._told:
+            batch = StoreDeliveries(tuple(self._deliveries.values()), tuple(self._forgotten), tuple(self._told))
+            self._deliveries, self._told = {}, []
+            self._forgotten.clear()
+            done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            done.add_done_callback(partial(self._on_flushed, batch))
+            self._runtime.store.submit(batch, done)
+
+    def _on_flushed(self, batch: StoreDeliveries, done: asyncio.Future[int]) -> None:
+        """The database has said whether it keeps what it was given; if not, it gets it once more."""
+        if done.exception() is not None and not self._is_stopped:
+            ended = set(self._forgotten)
+            again = {each.number: each for each in batch.deliveries if each.number not in ended}
+            self._deliveries = again | self._deliveries
+            self._forgotten.extendleft(reversed(batch.forgotten))
+            self._told = [*batch.told, *self._told]
+            self._flush_within(RETRY_S)
+        # What tells of no change is sent all the same: it may be that the database fails.
+        self._unsaid.difference_update(each.number for each in batch.deliveries)
+        for each in batch.deliveries:
+            if (wake := self._wake.get(each.webhook)) is not None:
+                wake.set()
 
     # Sending
 
@@ -141,7 +209,7 @@ class WebhookSender:
     async def _run(self, queue: WebhookQueue, wake: asyncio.Event) -> None:
         """Send what waits for one webhook, in its order, until it is deleted."""
         while self.table.get(queue.hook.number) is queue:
-            due = queue.due
+            due = self._due(queue)
             if due is None or due > time.time():
                 # The clock may be set: the head is looked at once a minute at least.
                 patience_s = None if due is None else min(60.0, due - time.time())
@@ -160,6 +228,10 @@ class WebhookSender:
                     "webhook_failed", webhook=queue.hook.number, attempts=delivery.attempts + 1, error=error
                 )
             self._runtime.changes.delivered()
+
+    def _due(self, queue: WebhookQueue) -> float | None:
+        is_unsaid = bool(queue.pending) and queue.pending[0].number in self._unsaid
+        return None if is_unsaid else queue.due
 
     async def _send(self, hook: StoredWebhook, delivery: StoredDelivery) -> str:
         """Post one delivery; returns why it did not arrive, empty if it did."""

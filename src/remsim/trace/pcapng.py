@@ -8,8 +8,12 @@ import struct
 from typing import Final
 
 from remsim import __version__
+from remsim.card.status import SwKind, describe_sw, sw_kind
 from remsim.core.values import dataclass
 from remsim.trace.gsmtap import TraceRecord, encode_gsmtap
+
+#: SW1 and SW2.
+SW_LENGTH: Final = 2
 
 _SECTION, _INTERFACE, _PACKET = 0x0A0D0D0A, 1, 6
 _BYTE_ORDER: Final = 0x1A2B3C4D
@@ -33,6 +37,13 @@ class CapturePacket:
     at: float
     record: TraceRecord
     comment: str = ""
+
+
+def refusal_words(response: bytes) -> str:
+    """What a card says that refuses a command: Wireshark does not show it where it expects data. Empty: it does not."""
+    sw = int.from_bytes(response)
+    is_refused = len(response) == SW_LENGTH and sw_kind(sw) is SwKind.ERROR
+    return f"refused: {sw:04X} {describe_sw(sw)}" if is_refused else ""
 
 
 def file_header(name: str) -> bytes:

@@ -9,10 +9,10 @@ from remsim.card.private_files import CONTACT_FILES, IDENTITY_FILES, KEY_FILES, 
 TABLES = (KEY_FILES, IDENTITY_FILES, CONTACT_FILES, PLACE_FILES)
 
 
-def test_each_file_is_in_one_table_with_its_clause() -> None:
+def test_each_file_is_in_one_table_with_its_specification() -> None:
     files = [file for table in TABLES for file in table]
     assert len(files) == len(set(files))
-    assert all(": EF." in clause for table in TABLES for clause in table.values())
+    assert all(": EF." in text for table in TABLES for text in table.values())
 
 
 def test_names_are_those_that_people_see() -> None:
@@ -34,3 +34,8 @@ def test_everything_else_in_a_phone_book_is_private() -> None:
     assert is_private((0x3F00, 0x7F10, PHONE_BOOK, 0x4F77))
     assert not is_private((0x3F00, 0x7F10, 0x4F77))
     assert not is_private((0x3F00, 0x7F10, PHONE_BOOK))
+
+
+@pytest.mark.parametrize("file", [0x6FED, 0x6FEE])
+def test_addresses_by_name_are_as_private_as_numbers(file: int) -> None:
+    assert is_private(("ADF.USIM", file))

@@ -79,6 +79,16 @@ def test_capture_has_what_the_modem_saw_unless_more_is_asked_for(origin: str, ma
         assert encode_gsmtap(packet.record)[13] == 0
 
 
+def test_comment_of_a_packet_says_why_a_command_was_refused() -> None:
+    told = packet_of(record(1))
+    refused = packet_of(record(1, response="6a83", answer="6A83 record not found"))
+    assert told is not None
+    assert refused is not None
+    assert "refused" not in told.comment
+    words = "READ BINARY, 10 bytes [EF.ICCID], refused: 6A83 record not found, card 13.25 ms"
+    assert words in refused.comment
+
+
 def test_lines_are_plain_where_there_is_no_terminal() -> None:
     out = io.StringIO()
     lines = LineOutput(out, shows_bytes=True)

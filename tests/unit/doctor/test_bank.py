@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from remsim.bankd.host import pcscd
+from remsim.bankd.host.judging import BankFacts, ccid_version
+from remsim.bankd.host.pcscd import MAX_READERS, PcscdFacts, PcscLite, ReaderSeen, ask_pcscd, parse_version
+from remsim.bankd.host.usb import UsbDevice
 from remsim.config import BankdConfig, HostPort, PcscdSocket, SlotReader
 from remsim.core.identity import Role
-from remsim.doctor import pcscd
-from remsim.doctor.bank import BankFacts, ccid_version, check_pcscd, judge, judge_choice
+from remsim.doctor.bank import check_pcscd, judge, judge_choice
 from remsim.doctor.check import Finding, Outcome, Situation
-from remsim.doctor.pcscd import MAX_READERS, PcscdFacts, PcscLite, ReaderSeen, ask_pcscd, parse_version
-from remsim.doctor.power import UsbDevice
 
 SOCKET = Path("/run/pcscd/pcscd.comm")
 NO_PYSCARD = "pyscard is not installed: the bankd cannot use readers with --reader pcsc"

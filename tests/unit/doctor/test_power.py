@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from remsim.bankd.host.usb import UsbDevice, read_devices
 from remsim.config import BankdConfig, HostPort
 from remsim.core.identity import Role
 from remsim.doctor import power
 from remsim.doctor.check import Outcome, Situation
-from remsim.doctor.power import UsbDevice, check_power, judge_power, read_devices
+from remsim.doctor.power import check_power, judge_power
 
 
 def device(

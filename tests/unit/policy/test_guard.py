@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from remsim.card.instructions import command_name
 from remsim.card.selection import Path
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.policy.fields import PolicyError
@@ -283,6 +284,20 @@ class TestNormalStarts:
         assert blocked == []
         # Or there would be nothing that a preset could have taken for what it is about.
         assert {0x2C, 0xD6} <= instructions
+
+    def test_a_pin_change_is_what_the_tables_of_instructions_name_so(self) -> None:
+        found = policy('[presets]\npin-change = "block"\n').guard_for(BANK, CLIENT)
+        for ins in (0x24, 0x26, 0x28, 0x2C):
+            for cla in range(256):
+                command = bytes((cla, ins, 0x00, 0x01, 0x01, 0x31))
+                is_pin = command_name(cla, ins).split()[0] in ("CHANGE", "DISABLE", "ENABLE", "UNBLOCK")
+                assert (found.check(command) is not None) is is_pin, command.hex()
+
+    def test_commands_of_iot_safe_are_no_change_of_a_pin(self) -> None:
+        found = policy('[presets]\npin-change = "block"\n').guard_for(BANK, CLIENT)
+        # PUT PUBLIC KEY and VERIFY SIGNATURE, on channels 0, 1 and 4 (GSMA IoT.05).
+        for command in ("802400000185", "812c000001aa", "c024000001aa", "842c000001aa"):
+            assert action(found, command) is None
 
     @pytest.mark.parametrize("command", ["002c000100", "002c008100", "0024000100", "0026000100", "a02c000000"])
     def test_asking_how_many_tries_are_left_is_no_change(self, command: str) -> None:

@@ -42,6 +42,7 @@ from remsim.wire.link.events import (
 )
 from remsim.wire.messages import extensions, rspro
 from remsim.wire.messages.extensions import AuditInd
+from remsim.wire.messages.health import HostCondition
 from remsim.wire.messages.rspro import AdvertisedAddress, ComponentIdentity, ComponentType
 
 
@@ -277,6 +278,11 @@ class BankdCoordinator:
     def on_ahead_turn(self, slot_nr: int, now: float) -> list[BankdAction]:
         """RunAhead was asked for, and it is the next turn of the loop."""
         self.cards.on_ahead_turn(slot_nr, now)
+        return self.take()
+
+    def on_host_conditions(self, found: Sequence[HostCondition]) -> list[BankdAction]:
+        """All that is wrong with the host now."""
+        self.control.on_host_conditions(found)
         return self.take()
 
     def latency(self, slot_nr: int) -> LatencyFigures:

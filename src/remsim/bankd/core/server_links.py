@@ -6,12 +6,14 @@ Normally we dial the server. A server may also dial us, for banks that cannot di
 a second server is turned away while the first one lives. Mappings survive the loss of a server.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from remsim.bankd.core.actions import BankdAction
 from remsim.bankd.core.certified import CertifiedClients
 from remsim.bankd.core.error_reports import error_ind
+from remsim.bankd.core.host_conditions import HostConditions
 from remsim.bankd.core.mappings import MappingChange, MappingTable, SlotMapping
 from remsim.bankd.core.session import BankdCounts
 from remsim.card.identity import CardIdentity
@@ -30,11 +32,11 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitName
 from remsim.core.log_event import Level, LogEvent
 from remsim.redaction import scrub
-from remsim.wire.link.abilities import ADVERTISE, CARDS, INVENTORY, SESSIONS, SLOTS, SLOTS_2
+from remsim.wire.link.abilities import ADVERTISE, CARDS, CONDITIONS, INVENTORY, SESSIONS, SLOTS, SLOTS_2
 from remsim.wire.link.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send
 from remsim.wire.link.events import Event, Received, ReceivedUnknown, Undecodable
 from remsim.wire.messages import extensions, rspro
-from remsim.wire.messages.health import MAX_PROVIDER, InventoryInd, SlotHealthInd
+from remsim.wire.messages.health import MAX_PROVIDER, HostCondition, HostConditionsInd, InventoryInd, SlotHealthInd
 from remsim.wire.messages.revocation import ListParts, StoreRevocations
 from remsim.wire.messages.rspro import (
     AdvertisedAddress,
@@ -160,6 +162,8 @@ class ServerLinks:
         #: Where clients reach us; servers of ours are told.
         self.advertise = advertise
         self.links: dict[LinkId, ServerLink] = {}
+        #: What is wrong with the host; servers of ours are told.
+        self.conditions = HostConditions(out)
         #: Set by the coordinator.
         self.listener: MappingListener
         self.presences: Presences
@@ -303,6 +307,8 @@ class ServerLinks:
             self.presences.numbers.on_server_active(is_wanted=CARDS in named, wants_all=INVENTORY in named)
             self.presences.report_sessions(now)
             self.presences.reports.on_server_active(now, is_wanted=SLOTS_2 in (abilities or ()))
+            if self.conditions.message is not None:
+                self._tell_conditions(self.conditions.message)
 
     def _on_order(self, server: ServerLink, message: rspro.Message, tag: int, now: float) -> None:
         match message:
@@ -388,6 +394,16 @@ class ServerLinks:
         if self.active_server is None or self.active_server.abilities is None:
             return
         self._out.append(Send(self.active_server.link, error_ind(text, bank_slot, client_slot)))
+
+    def on_host_conditions(self, found: Sequence[HostCondition]) -> None:
+        """All that is wrong with the host now."""
+        message = self.conditions.on_found(found)
+        if message is not None:
+            self._tell_conditions(message)
+
+    def _tell_conditions(self, message: HostConditionsInd) -> None:
+        if self.active_server is not None and CONDITIONS in (self.active_server.abilities or ()):
+            self._out.append(Send(self.active_server.link, message))
 
     def _note(self, level: Level, event: str, server: ServerLink, **fields: object) -> None:
         self._out.append(LogEvent(level, event, fields={"peer": server.peer, **fields}))

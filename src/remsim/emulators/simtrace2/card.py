@@ -213,10 +213,6 @@ class SimtraceCard(Stateful[Phase, PhaseEvent]):
         """The command of that generation gets no answer."""
         return self.t0.abort(generation, reason)
 
-    def refuse_commands(self, sw: int | None) -> None:
-        """Answer every new command with ``sw`` at once, because there is no card; None: forward them again."""
-        self.t0.refusal = sw
-
     def on_sent(self, generation: int) -> None:
         """A transfer that belongs to a command has been taken by the device."""
         self.t0.on_sent(generation)

@@ -35,11 +35,6 @@ class MessageReader:
     def __init__(self) -> None:
         self._buffer = b""
 
-    @property
-    def is_partial(self) -> bool:
-        """Whether a message has begun and is not complete."""
-        return bool(self._buffer)
-
     def clear(self) -> None:
         """Forget a message that has begun: the device is gone or restarted."""
         self._buffer = b""

@@ -119,8 +119,6 @@ class T0Card(Stateful[T0State, T0Event]):
         """``is_one_message``: data and status word travel together; otherwise in two messages as classic hosts do."""
         super().__init__(T0State.WAITING_FOR_HEADER)
         self.generation = first_generation
-        #: Set while no card can answer: commands get this status word at once.
-        self.refusal: int | None = None
         self._rules = rules
         self._is_one_message = is_one_message
         self._command: T0Command | None = None
@@ -145,8 +143,6 @@ class T0Card(Stateful[T0State, T0Event]):
         if len(header) != HEADER_LENGTH:
             fact = Fact(FactKind.BAD_HEADER, f"{len(header)} bytes instead of {HEADER_LENGTH}", header)
             return [*actions, fact, *self._refuse(header.ljust(HEADER_LENGTH, b"\0"), SW_TECHNICAL_PROBLEM)]
-        if self.refusal is not None:
-            return [*actions, *self._refuse(header, self.refusal)]
         decision = decide(header, previous=self._previous, rules=self._rules)
         if decision.sw is not None:
             return [*actions, Fact(FactKind.UNKNOWN_COMMAND, data=header), *self._refuse(header, decision.sw)]
@@ -176,9 +172,6 @@ class T0Card(Stateful[T0State, T0Event]):
             self.step(T0Event.DATA_REFUSED)
             text = f"{len(data)} bytes instead of {command.p3}"
             return [Fact(FactKind.WRONG_DATA_LENGTH, text, command.header), *self._send(command, b"", SW_WRONG_LENGTH)]
-        if self.refusal is not None:
-            self.step(T0Event.DATA_REFUSED)
-            return self._send(command, b"", self.refusal)
         self.step(T0Event.DATA_COMPLETE)
         self._command = T0Command(command.header, command.direction, self.state, data)
         return [ForwardTpdu(self.generation, command.header + data)]

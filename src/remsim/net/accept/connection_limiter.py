@@ -47,8 +47,7 @@ class ConnectionLimiter:
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
         self._lines = lines
-        #: Where handshakes wait for their turn.
-        self.in_turn = HandshakeQueue().enter
+        self._handshakes = HandshakeQueue()
 
     def enter(self, peer: PeerAddress, who: Yielding) -> QuotaKind | None:
         """Count a connection of an unknown peer, or say which limit stands against it."""
@@ -104,6 +103,10 @@ class ConnectionLimiter:
             return True
         self._unproven.discard(connection)
         return False
+
+    def in_turn(self, connection: SecureTransport, work: Callable[[], None]) -> None:
+        """Do a piece of a handshake when its source has its turn."""
+        self._handshakes.enter(work, source_of(connection.peer.host))
 
     def on_refused(self, connection: SecureTransport, reason: str, *, limit: LimitName | None = None) -> None:
         """The handshake failed, or led to somebody we do not want."""

@@ -17,7 +17,7 @@ from remsim.logs import Logger
 from remsim.net.runtime.tasks import in_thread
 from remsim.net.tls.contexts import TlsContexts, TlsSetupError
 from remsim.pki import enrol
-from remsim.pki.errors import PkiError
+from remsim.pki.errors import KeyFileError, PkiError
 from remsim.pki.facts import REVOCATION_LIST, encode_pem
 from remsim.pki.toolkit import Toolkit, choose_toolkit
 
@@ -29,6 +29,10 @@ FIRST_RETRY_S: Final = 60.0
 MOST_RETRY_S: Final = 4 * 3600.0
 #: What is wrong for long is said so often.
 REMINDER_S: Final = 86400.0
+#: After a list that could not be stored, because the disk is full for example; doubled each time. A server sends its
+#: list every hour only: until then, a revocation would be without effect.
+FIRST_LIST_RETRY_S: Final = 5.0
+MOST_LIST_RETRY_S: Final = 3600.0
 #: Lists that wait to be looked at: a program has a few servers, each of which has a new one now and then.
 MAX_LISTS: Final = 8
 
@@ -73,6 +77,10 @@ class CertificateManager:
         self._failures = 0
         self._retry_at = 0.0
         self._list_reminder_at = 0.0
+        # The newest list that could not be stored.
+        self._unstored: bytes | None = None
+        self._list_failures = 0
+        self._list_retry_at = 0.0
 
     async def run(self) -> None:
         """Look after everything, for ever."""
@@ -101,7 +109,11 @@ class CertificateManager:
             self._on_loaded()
 
     async def check_age(self, now: float) -> None:
-        """Renew the certificate if that is due, and report a list that is too old. ``now``: seconds since 1970."""
+        """Renew the certificate if that is due, report a list that is too old, store one that could not be stored.
+
+        ``now``: seconds since 1970.
+        """
+        await self._store_again(now)
         self._check_list(now)
         if now < self._retry_at:
             return
@@ -155,13 +167,25 @@ class CertificateManager:
             while self._lists:
                 await self._take_list(self._lists.popleft())
 
+    async def _store_again(self, now: float) -> None:
+        if self._unstored is None or now < self._list_retry_at:
+            return
+        await self.accept_list(self._unstored)
+        if self._unstored is not None:
+            self._list_failures += 1
+            self._list_retry_at = now + _grown(FIRST_LIST_RETRY_S, self._list_failures, MOST_LIST_RETRY_S)
+
     async def _take_list(self, der: bytes) -> None:
         credentials, pem = self._contexts.credentials, encode_pem(der, REVOCATION_LIST)
         try:
             facts = await in_thread(lambda: credentials.accept_revocations(pem, _toolkit()))
         except PkiError as error:
             self._log.warning("revocation_list_refused", error=str(error), hint=error.hint)
+            if isinstance(error, KeyFileError):
+                self._unstored = der
             return
+        # Where one is stored, others are, too: those that come late are older, or come once more.
+        self._unstored, self._list_failures, self._list_retry_at = None, 0, 0.0
         if facts is not None:
             self._log.info("revocation_list", number=facts.number, revoked=len(facts.serials))
             self.check_files()
@@ -172,8 +196,12 @@ class CertificateManager:
 
 def retry_delay_s(failures: int) -> float:
     """How long to wait after so many failed renewals in a row."""
+    return _grown(FIRST_RETRY_S, failures, MOST_RETRY_S)
+
+
+def _grown(first_s: float, failures: int, most_s: float) -> float:
     # Beyond a few doublings the delay is at its most; the power itself must not grow with a server that is gone.
-    return min(FIRST_RETRY_S * 2.0 ** min(failures - 1, 20), MOST_RETRY_S)
+    return min(first_s * 2.0 ** min(failures - 1, 20), most_s)
 
 
 def _toolkit() -> Toolkit:

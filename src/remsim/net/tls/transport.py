@@ -51,7 +51,7 @@ class HandshakeObserver(Protocol):
         """The peer is proven, or the connection gone; may be told twice."""
         ...
 
-    def in_turn(self, work: Callable[[], None]) -> None:
+    def in_turn(self, connection: "SecureTransport", work: Callable[[], None]) -> None:
         """Do costly work for a peer that is not proven."""
         ...
 
@@ -196,7 +196,7 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
     def _get_in_line(self) -> None:
         if not self._is_in_line:
             self._is_in_line = True
-            self._observer.in_turn(self._on_turn)
+            self._observer.in_turn(self, self._on_turn)
 
     def _on_turn(self) -> None:
         self._is_in_line = False
@@ -304,7 +304,7 @@ class _Attempt:
     def on_settled(self, _connection: SecureTransport) -> None:
         self._settle("")
 
-    def in_turn(self, work: Callable[[], None]) -> None:
+    def in_turn(self, _connection: SecureTransport, work: Callable[[], None]) -> None:
         work()
 
     def _settle(self, reason: str) -> None:

@@ -18,6 +18,7 @@ from starlette.routing import compile_path
 
 from remsim.core.errors import RemsimError
 from remsim.core.limits import LimitCounts, LimitName
+from remsim.rest.complaints import uncapitalized
 from remsim.server.core.slotmap import ConflictError
 from remsim.server.runtime import (
     NoFreeCardError,
@@ -188,8 +189,10 @@ def install(app: FastAPI, counts: LimitCounts | None = None) -> None:
         return answer(not_found(text, hint), path)
 
     @app.exception_handler(RequestValidationError)
-    async def _on_validation_error(request: Request, _error: RequestValidationError) -> JSONResponse:
-        return answer(bad_request("the request cannot be understood", "see /openapi.json"), request.url.path)
+    async def _on_validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        text = f"{first['loc'][-1]}: {uncapitalized(first['msg'])}"
+        return answer(bad_request(text, "see /openapi.json"), request.url.path)
 
     @app.exception_handler(Exception)
     async def _on_our_own_error(request: Request, _error: Exception) -> JSONResponse:

@@ -35,6 +35,9 @@ from remsim.server.store.writer import StoreError
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: The header in which a write of the page proves that it is one.
 PROOF_HEADER: Final = "x-remsim-proof"
+_TOKEN_HINT: Final = (
+    "send the header Authorization: Bearer TOKEN; remsim ctl and remsim-apitool take it from REMSIM_TOKEN"
+)
 #: Failures let the limiter forget sources once in so many.
 _TIDY_EVERY: Final = 256
 #: While the database cannot be read, a token that was good is good for reading, so long ...
@@ -103,7 +106,9 @@ class TokenJudge:
             raise unauthorized("a token is needed")
         # Only the ID, and only one that has the form of one: the rest may be a password typed by mistake.
         self._note_failure(source, f"token {token_id or '?'}", scope, result.value)
-        raise unauthorized("the token is not valid")
+        raise unauthorized(
+            "the token is not valid", f"it may be revoked or have expired (remsim token list); {_TOKEN_HINT}"
+        )
 
     def refuse_if_slowed(self, scope: Scope) -> None:
         """Callers at this address have failed too often: nothing is tried. Raises ApiError."""
@@ -184,9 +189,8 @@ class TokenJudge:
         self._runtime.refuse(entry, "token_refused")
 
 
-def unauthorized(message: str) -> ApiError:
+def unauthorized(message: str, hint: str = _TOKEN_HINT) -> ApiError:
     """401."""
-    hint = "send the header Authorization: Bearer TOKEN; remsim ctl and remsim-apitool take it from REMSIM_TOKEN"
     return ApiError(401, "unauthorized", message, hint)
 
 

@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import partial
 from typing import Final
 
@@ -16,9 +16,10 @@ from remsim.config import HostPort
 from remsim.core.errors import StartError
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.logs import get_logger
-from remsim.net.accept.acceptor import Acceptor
+from remsim.net.accept.acceptor import PER_ROUND, Acceptor
+from remsim.net.accept.handshake_queue import HandshakeQueue
 from remsim.net.accept.listen import BACKLOG, bind, nothing_to_spare
-from remsim.net.accept.quota import ConnectionQuota, QuotaKind
+from remsim.net.accept.quota import ConnectionQuota, QuotaKind, source_of
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.net.tls.contexts import HANDSHAKE_TIMEOUT_S
 from remsim.server.api import limits
@@ -60,6 +61,7 @@ class _Server(uvicorn.Server):
         self._unproven = ConnectionQuota(most=limits.MAX_CONNECTIONS, most_per_source=limits.MAX_CONNECTIONS_PER_SOURCE)
         self._proven: set[_Visit] = set()
         self._acceptors: list[Acceptor] = []
+        self._handshakes = HandshakeQueue()
 
     def leave(self) -> None:
         """Let ``serve`` return."""
@@ -75,7 +77,9 @@ class _Server(uvicorn.Server):
         """Listen."""
         await self.lifespan.startup()
         self.servers = []
-        self._acceptors = [Acceptor(sock, self._take, spare=self._spare, per_round=1) for sock in sockets or ()]
+        # Without TLS, a connection is served at once; with it, its handshake waits for its turn.
+        per_round = 1 if self._tls is None else PER_ROUND
+        self._acceptors = [Acceptor(sock, self._take, spare=self._spare, per_round=per_round) for sock in sockets or ()]
         for acceptor in self._acceptors:
             acceptor.start()
         self.started = True
@@ -111,14 +115,17 @@ class _Server(uvicorn.Server):
     # Who comes in
 
     def _take(self, sock: socket.socket, peer: PeerAddress) -> None:
-        visit = _Visit()
+        visit = _Visit(sock)
         is_in, limit = self._unproven.admit(peer, visit)
         if limit is not None:
             self._note(limit, _COUNTED_AS[limit], peer)
-        visit.task = self.tasks.session(self._serve_one(sock, visit), name="connection") if is_in else None
+        serving = self._serve_one(sock, source_of(peer.host), visit) if is_in else None
+        visit.task = None if serving is None else self.tasks.session(serving, name="connection")
         if visit.task is None:
             self._unproven.release(visit)
-            sock.close()
+            visit.hang_up()
+        else:
+            visit.task.add_done_callback(lambda _: visit.hang_up())
 
     def _spare(self) -> bool:
         self._note(QuotaKind.CONNECTIONS, LimitName.CONNECTIONS)
@@ -141,7 +148,23 @@ class _Server(uvicorn.Server):
         self._unproven.release(visit)
         self._proven.discard(visit)
 
-    async def _serve_one(self, sock: socket.socket, visit: "_Visit") -> None:
+    async def _greeting(self, sock: socket.socket, source: Hashable) -> None:
+        """Return when the caller has begun its handshake, and it is the turn of its source. Raises TimeoutError.
+
+        Who opens many connections at once, and greets on each, would otherwise have all of these served first.
+        """
+        loop = asyncio.get_running_loop()
+        said, turn = loop.create_future(), loop.create_future()
+        loop.add_reader(sock.fileno(), _settle, said)
+        try:
+            async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
+                await said
+        finally:
+            loop.remove_reader(sock.fileno())
+        self._handshakes.enter(partial(_settle, turn), source)
+        await turn
+
+    async def _serve_one(self, sock: socket.socket, source: Hashable, visit: "_Visit") -> None:
         """Hand a connection over to HTTP, after the TLS handshake if there is one."""
         visit.connection = connection = RestConnection(
             self.config,
@@ -152,10 +175,13 @@ class _Server(uvicorn.Server):
         )
         tls_times = {} if self._tls is None else {"ssl_handshake_timeout": HANDSHAKE_TIMEOUT_S}
         try:
+            if self._tls is not None:
+                await self._greeting(sock, source)
+            visit.sock = None
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection, sock, ssl=self._tls, **tls_times
             )
-        except ConnectionAbortedError:
+        except (ConnectionAbortedError, TimeoutError):
             self._counts.reached(LimitName.REST_HANDSHAKE_TIME)
         except OSError:
             # The caller does not speak TLS, or left.
@@ -166,13 +192,25 @@ class _Server(uvicorn.Server):
                 self._forget(visit)
 
 
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 class _Visit:
     """One connection, from TCP on."""
 
-    def __init__(self) -> None:
+    def __init__(self, sock: socket.socket) -> None:
+        #: Until the loop has it.
+        self.sock: socket.socket | None = sock
         #: The handshake, while it lasts.
         self.task: asyncio.Task[None] | None = None
         self.connection: RestConnection | None = None
+
+    def hang_up(self) -> None:
+        """Close what the loop has not taken. A task that ends before it has begun does not do it itself."""
+        if self.sock is not None:
+            self.sock.close()
 
     def give_way(self) -> None:
         """Close at once: no good token was shown, and a newcomer needs the place."""

@@ -6,12 +6,14 @@ import re
 from typing import Annotated, Final, NoReturn
 
 from fastapi import Path, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 from starlette.requests import ClientDisconnect
 
 from remsim.core.ids import MAX_ID, BankSlot, ClientSlot
 from remsim.core.limits import LimitName
-from remsim.server.api.errors import ApiError, bad_request
+from remsim.server.api.errors import ApiError, bad_request, is_of_v2
 from remsim.server.api.limits import MAX_BODY_BYTES
 
 #: rsres.md, 2.3: numbers of banks and clients above this are malformed rather than unknown.
@@ -75,6 +77,32 @@ class MappingBody(_Body):
         return BankSlot(bank.bankId, bank.slotNr), ClientSlot(client.clientId, client.slotNr)
 
 
+#: The names that the query of each function which answers may have.
+_QUERY_NAMES: Final[dict[object, frozenset[str]]] = {}
+
+
+async def judge_query(request: Request) -> None:
+    """A dependency of every route: v2 refuses a query that it does not know, such as a misspelt ``dry_run``.
+
+    v1 passes over it, as its clients expect. Raises ApiError.
+    """
+    if not (is_of_v2(request.url.path) and request.query_params):
+        return
+    route: APIRoute = request.scope["route"]
+    known = _QUERY_NAMES.get(route.endpoint)
+    if known is None:
+        known = _QUERY_NAMES[route.endpoint] = _query_names(route.dependant)
+    unknown = next((name for name in request.query_params if name not in known), None)
+    if unknown is not None:
+        there_are = f"there are {', '.join(sorted(known))}" if known else "there is none here"
+        raise bad_request(f"{unknown[:40]!r} is no parameter of this request", there_are)
+
+
+def _query_names(dependant: Dependant) -> frozenset[str]:
+    below = (name for each in dependant.dependencies for name in _query_names(each))
+    return frozenset((*(field.alias for field in dependant.query_params), *below))
+
+
 async def read_mapping(request: Request) -> MappingBody:
     """Read the body of POST /slotmaps. Raises ApiError."""
     # rsres.md, 3: exact lower case, parameters allowed.
@@ -105,7 +133,8 @@ async def read_body(request: Request) -> bytes:
             body += part
             if len(body) > MAX_BODY_BYTES:
                 text = f"the body has more than {MAX_BODY_BYTES} bytes"
-                raise ApiError(413, "too_large", text, limit=LimitName.REST_BODY)
+                hint = "divide it into several requests"
+                raise ApiError(413, "too_large", text, hint, limit=LimitName.REST_BODY)
     except ClientDisconnect:
         # Nobody is left to read the answer; but the half of a body must not pass for the whole.
         raise bad_request("the body ended before its length") from None

@@ -20,13 +20,14 @@ from remsim import __version__
 from remsim.core.values import dataclass
 from remsim.server.api import errors
 from remsim.server.api.auth import OPEN_PATHS, judge_route
+from remsim.server.api.reading import judge_query
 
 #: What the schema calls the token.
 _TOKEN: Final = "token"
 _TOKEN_TEXT: Final = "made by remsim token create; its role and scope say what it may do"
 
 #: Of every route.
-_JUDGED: Final = (Depends(judge_route),)
+_JUDGED: Final = (Depends(judge_route), Depends(judge_query))
 
 _Endpoint = TypeVar("_Endpoint", bound=Callable[..., object])
 

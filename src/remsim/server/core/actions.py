@@ -8,6 +8,7 @@ from typing import Final
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
 from remsim.core.values import dataclass
+from remsim.server.core.event_feed import EventDraft
 from remsim.wire.link.actions import LinkAction
 from remsim.wire.messages.rspro import AdvertisedAddress
 
@@ -157,11 +158,22 @@ class ParkedMapping:
 
 
 @dataclass(frozen=True, slots=True)
+class CardMove:
+    """A mapping goes to ``slot``, where its card was recognised, from ``left``."""
+
+    iccid: str
+    left: BankSlot
+    slot: BankSlot
+    client: ClientSlot
+
+
+@dataclass(frozen=True, slots=True)
 class StoreChange:
     """Delete mappings, create others, and change labels, in one transaction: everything is stored, or nothing.
 
     ``parked`` are those of the deleted ones that wait for their cards from now on; ``unparked`` the ids of those that
-    waited and do not any more.
+    waited and do not any more. ``followed`` says for which of it a card is the reason; ``follow_changes`` are those of
+    mappings that stay.
     """
 
     deletion: StoreDeletion | None
@@ -169,6 +181,8 @@ class StoreChange:
     labels: tuple[StoreLabels, ...] = ()
     parked: tuple[ParkedMapping, ...] = ()
     unparked: tuple[int, ...] = ()
+    followed: tuple[CardMove, ...] = ()
+    follow_changes: tuple[StoreFollow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,11 +285,20 @@ class StoreWebhookEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredAnnouncement:
+    """What is to be told of one stored change. It is kept until there are deliveries for all that are to hear of it."""
+
+    number: int
+    events: tuple[EventDraft, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StoreDeliveries:
-    """Keep deliveries as they are now, and forget others."""
+    """Keep deliveries as they are now, and forget others. ``told`` are the announcements that they were made of."""
 
     deliveries: tuple[StoredDelivery, ...]
     forgotten: tuple[int, ...]
+    told: tuple[int, ...] = ()
 
 
 Decision = (
@@ -442,5 +465,7 @@ class StoredState:
     locks: tuple[StoredLock, ...] = ()
     #: Those that wait, and those that ended of late.
     deliveries: tuple[StoredDelivery, ...] = ()
+    #: What is still to be told of stored changes.
+    announcements: tuple[StoredAnnouncement, ...] = ()
     #: Mappings that wait for their cards.
     parked: tuple[ParkedMapping, ...] = ()

@@ -4,6 +4,8 @@
 import re
 from collections.abc import Sequence
 from enum import Enum
+from functools import lru_cache
+from operator import attrgetter
 from typing import Final, Self
 
 from remsim.card.iccid import is_iccid
@@ -18,6 +20,12 @@ LABEL: Final = "label:"
 IMSI: Final = "imsi:"
 #: 3GPP TS 23.003, clause 2.2: 15 digits at most, of which five or six name the network.
 _IMSI_DIGITS: Final = re.compile(r"[0-9]{6,15}", re.ASCII)
+
+
+#: The order of slots; quicker than to compare slots.
+_IN_ORDER: Final = attrgetter("bank_id", "slot_nr")
+#: Slots with labels: all of them are looked at again with each lease.
+_MOST_SLOTS: Final = 4096
 
 
 class CardChoiceError(RemsimError, ValueError):
@@ -98,8 +106,18 @@ class CardChoice:
         found = {slot for slot, iccid in there.items() if self.value in labels.of_card(iccid)}
         for subject, names in labels.all().items():
             if subject.startswith("B") and self.value in names:
-                found.add(BankSlot.parse(subject))
-        return sorted(found)
+                found.add(_slot(subject))
+        return sorted(found, key=_IN_ORDER)
+
+
+@lru_cache(maxsize=_MOST_SLOTS)
+def _slot(text: str) -> BankSlot:
+    return BankSlot.parse(text)
+
+
+def shown_pool(pool: str) -> str:
+    """A choice that is stored as a text, for people: the number of a card is shortened."""
+    return str(CardChoice.parse(pool))
 
 
 #: What to do where several cards have one number.

@@ -6,7 +6,7 @@ bankds are told), ``client_config`` (what clients are told). Orders of operators
 and reserves, and gives a decision to be stored; once that is committed, ``on_stored`` carries it out.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from remsim.core.deadlines import Deadlines
@@ -21,6 +21,7 @@ from remsim.server.core.actions import (
     LeaseEnd,
     ParkedMapping,
     StoreChange,
+    StoreClientId,
     StoreDeletion,
     StoreDeliveries,
     StoredState,
@@ -38,6 +39,7 @@ from remsim.server.core.actions import (
 )
 from remsim.server.core.addresses import bankd_addresses, of_any_kind
 from remsim.server.core.admission import Admission
+from remsim.server.core.bank_hosts import on_host_conditions
 from remsim.server.core.certificate_lists import CertificateLists, Revocations
 from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientIds
@@ -46,11 +48,10 @@ from remsim.server.core.health_board import HealthBoard
 from remsim.server.core.health_reports import HealthReports
 from remsim.server.core.inventory import CardContents, Inventory
 from remsim.server.core.known import KnownPeers
-from remsim.server.core.labels import Labels, shown_subject, slots_of
+from remsim.server.core.labels import Labels
 from remsim.server.core.lending import Lending
 from remsim.server.core.log_events import (
     ignored,
-    mapping_event,
     note_of,
     peer_event,
     places_of,
@@ -69,6 +70,7 @@ from remsim.server.core.peers import Peer, PeerState, PeerTable
 from remsim.server.core.reconciler import Reconciler
 from remsim.server.core.slot_locks import SlotLocks
 from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
+from remsim.server.core.telling import Telling
 from remsim.server.core.tracing import Traces
 from remsim.server.core.unreadable import CONNECT_REQUESTS, LEGAL_IN, on_undecodable, on_unsupported_version
 from remsim.server.core.warnings import Warnings
@@ -168,6 +170,7 @@ class Coordinator:
             now=now,
         )
         self.following = self._following()
+        self.telling = Telling(self.slotmap, self.lending.table)
 
     def _following(self) -> Following:
         return Following(
@@ -238,7 +241,7 @@ class Coordinator:
         self.peers.remove(peer)
         actions.append(peer_event(level, "peer_lost", peer, reason=reason))
         actions += self._admission.on_lost(peer, now)
-        return actions if peer.bank_id is None else [*actions, *self.following.on_bank_lost(peer.bank_id)]
+        return actions if peer.bank_id is None else [*actions, *self.following.on_bank_lost(peer.bank_id, now)]
 
     def on_certified(self, holders: frozenset[Identity]) -> list[Action]:
         """To whom the authority has issued certificates; who holds such a number without one has to leave."""
@@ -281,6 +284,7 @@ class Coordinator:
         follows: dict[BankSlot, str] | None = None,
         parked: Iterable[Mapping] = (),
         unparked: Iterable[ParkedMapping] = (),
+        follow_changes: Sequence[StoreFollow] = (),
     ) -> StoreChange | None:
         """Delete live mappings, create others, and change labels at once. None if nothing is left to do.
 
@@ -305,7 +309,7 @@ class Coordinator:
             self.slotmap.release_parked(gone)
             raise
         deletion = self.plan_deletion(chosen)
-        if deletion is None and not (created or labelled or gone):
+        if deletion is None and not (created or labelled or gone or follow_changes):
             return None
         # A new mapping goes out behind the removals of its bank; the reconciler asks the database again then.
         cards = follows or {}
@@ -313,7 +317,7 @@ class Coordinator:
             StoreMapping(b, c, is_sent=False, iccid=self.inventory.number(b), follows=cards.get(b)) for b, c in created
         )
         kept = tuple(parked_from(each) for each in parked)
-        return StoreChange(deletion, creations, labelled, kept, gone)
+        return StoreChange(deletion, creations, labelled, kept, gone, follow_changes=tuple(follow_changes))
 
     def plan_follow(self, mapping: Mapping, follows: str | None) -> StoreFollow:
         """Let a mapping follow this card, or stay with its slot. Raises ConflictError."""
@@ -321,9 +325,9 @@ class Coordinator:
             raise ConflictError(f"the mapping of {mapping.client} is just being deleted", hint="look again")
         return StoreFollow(mapping.id, follows)
 
-    def check_follow(self, client: ClientSlot, iccid: str) -> None:
+    def check_follow(self, client: ClientSlot, iccid: str, leaving: Collection[ClientSlot] = ()) -> None:
         """One mapping follows a card at a time, and a card on loan is followed by none. Raises ConflictError."""
-        self.following.check(self.lending.table, client, iccid)
+        self.following.check(self.lending.table, client, iccid, leaving)
 
     def plan_labels(self, subject: str, labels: Iterable[str]) -> StoreLabels:
         """Give a slot, client slot or card these labels. Raises LabelError."""
@@ -361,7 +365,8 @@ class Coordinator:
         self, decision: Decision, now: float, *, mapping_ids: tuple[int, ...] = (), created_at: float = 0.0
     ) -> list[Action]:
         """A decision is committed. ``created_at`` is when, in seconds since 1970-01-01 UTC; new mappings have ids."""
-        freed, actions = freed_by(decision, self.slotmap), self._carry_out(decision, now, mapping_ids, created_at)
+        freed, told = freed_by(decision, self.slotmap), self.telling.of(decision, created_at)
+        actions = [*told, *self._carry_out(decision, now, mapping_ids, created_at)]
         if isinstance(decision, StoreSent | StoreDeliveries):
             return actions
         return [*actions, *self.following.on_stored(freed), *self.lending.serve(now)]
@@ -374,34 +379,31 @@ class Coordinator:
                 return self._create(mapping_ids[0], decision, created_at, now)
             case StoreDeletion(numbers):
                 return [act for number in numbers for act in self._delete(number, decision.lease_end, now, created_at)]
-            case StoreChange(deletion, creations, labelled):
+            case StoreChange(deletion, creations, labelled, follow_changes=changes):
                 actions = [] if deletion is None else self._carry_out(deletion, now, (), created_at)
-                actions += self.following.on_parked(decision, created_at)
+                self.following.on_parked(decision, created_at)
                 for number, creation in zip(mapping_ids, creations, strict=True):
                     actions += self._create(number, creation, created_at, now)
-                return actions + [act for each in labelled for act in self._carry_out(each, now, (), created_at)]
+                rest: tuple[Decision, ...] = (*labelled, *changes)
+                return actions + [act for each in rest for act in self._carry_out(each, now, (), created_at)]
             case StoreFollow(mapping_id, follows):
                 if (mapping := self.slotmap.get(mapping_id)) is not None:
                     self.slotmap.follow(mapping, follows)
-                return []
             case StoreLease() | StoreGrant():
                 return self._on_lent(decision, now, mapping_ids, created_at)
             case StoreRenewal():
-                return self.lending.on_renewal_stored(decision, created_at, now)
+                self.lending.on_renewal_stored(decision, created_at, now)
             case StoreLeaseEnd():
-                return self.lending.on_end_stored(decision, created_at)
+                self.lending.on_end_stored(decision, created_at)
             case StoreLabels():
                 self.labels.on_stored(decision)
-                fields = {"subject": shown_subject(decision.subject), "labels": list(decision.labels)}
-                return [LogEvent("info", "labels_changed", *slots_of(decision.subject), fields)]
             case StoreLock():
-                return [self.slotmap.locks.on_stored(decision, created_at)]
-            case StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
-                return []
+                self.slotmap.locks.on_stored(decision, created_at)
             case StoreSent():
                 return self._reconciler.on_sent_stored(decision, now)
-            case _:
+            case StoreClientId():
                 return self._admission.on_id_stored(decision)
+        return []
 
     def _on_lent(
         self, decision: StoreLease | StoreGrant, now: float, mapping_ids: tuple[int, ...], created_at: float
@@ -409,24 +411,28 @@ class Coordinator:
         creation = decision.creation
         made = [] if creation is None else self._create(mapping_ids[0], creation, created_at, now)
         if isinstance(decision, StoreGrant):
-            return [*made, *self.lending.on_grant_stored(decision, mapping_ids[0], created_at, now)]
-        number = mapping_ids[0] if mapping_ids else None
-        return [*made, *self.lending.on_lease_stored(decision, number, created_at, now)]
+            self.lending.on_grant_stored(decision, mapping_ids[0], created_at, now)
+        else:
+            self.lending.on_lease_stored(decision, mapping_ids[0] if mapping_ids else None, created_at, now)
+        return made
 
-    def on_store_failed(self, decision: Decision) -> list[Action]:
+    def on_store_failed(self, decision: Decision, now: float) -> list[Action]:
         """A decision could not be committed: everything is as it was before."""
         match decision:
             case StoreMapping():
                 self.slotmap.unreserve(decision.bank, decision.client)
                 return []
             case StoreDeletion():
-                for mapping in filter(None, map(self.slotmap.get, decision.mappings)):
+                kept = [mapping for mapping in map(self.slotmap.get, decision.mappings) if mapping is not None]
+                for mapping in kept:
                     mapping.is_ending = False
-                return []
+                return [it for mapping in kept for it in self._reconciler.on_mapping_kept(mapping, now)]
             case StoreChange(deletion, creations, unparked=gone):
                 self.slotmap.release_parked(gone)
                 made: list[Decision] = [*creations] if deletion is None else [deletion, *creations]
-                return [it for each in made for it in self.on_store_failed(each)] + self.following.on_failed(decision)
+                return [it for each in made for it in self.on_store_failed(each, now)] + self.following.on_failed(
+                    decision
+                )
             case StoreLabels() | StoreFollow() | StoreLock() | StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
                 return []
             case StoreLease():
@@ -439,7 +445,7 @@ class Coordinator:
                 self.lending.on_change_failed(decision)
                 return []
             case StoreSent():
-                return self._reconciler.on_sent_failed(decision)
+                return self._reconciler.on_sent_failed(decision, now)
             case _:
                 return self._admission.on_id_failed(decision)
 
@@ -454,17 +460,15 @@ class Coordinator:
             follows=decision.follows,
         )
         self.slotmap.add(mapping)
-        event = mapping_event("info", "mapping_created", mapping)
-        return [event, *self._reconciler.on_mapping_stored(mapping, now)]
+        return self._reconciler.on_mapping_stored(mapping, now)
 
     def _delete(self, mapping_id: int, lease_end: LeaseEnd, now: float, wall: float) -> list[Action]:
         mapping = self.slotmap.get(mapping_id)
         if mapping is None:
             return []
-        actions: list[Action] = [mapping_event("info", "mapping_deleted", mapping)]
-        actions += self.lending.on_mapping_deleted(mapping_id, lease_end, wall)
+        self.lending.on_mapping_deleted(mapping_id, lease_end, wall)
         self.slotmap.delete(mapping, wall)
-        actions += self._reconciler.on_mapping_deleted(mapping, now)
+        actions = self._reconciler.on_mapping_deleted(mapping, now)
         if mapping.is_acknowledged:
             # The client leaves at once, bankd or not (known-limits 30, 31), and before anything that comes later for
             # the same client (known-limits 29).
@@ -520,6 +524,8 @@ class Coordinator:
                 return [*told, *self.following.on_card(message.bank_slot, before)]
             case extensions.TraceInd() as message, _:
                 return self.traces.on_told(peer, message, now)
+            case health.HostConditionsInd() as message, _:
+                return on_host_conditions(peer, message)
             case health.InventoryInd() as message, _:
                 return self.inventory.on_contents(peer, message, now)
             case rspro.AddressesInd() as message, _:

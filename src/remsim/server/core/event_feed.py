@@ -9,7 +9,7 @@ Readers have a position here and nothing else, so a slow one costs no memory.
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from remsim.core.event_kinds import KINDS
 from remsim.core.ids import BankSlot, ClientSlot
@@ -30,6 +30,16 @@ Redact = Callable[[Mapping[str, object]], dict[str, object]]
 
 
 @dataclass(frozen=True, slots=True)
+class EventDraft:
+    """An event before it has a number: its kind, its JSON object as text, and what it is about."""
+
+    kind: str
+    text: str
+    banks: tuple[int, ...]
+    clients: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FeedEvent:
     """One event: its number, kind, and JSON object as text; and what it is about, for those with a limited view."""
 
@@ -38,6 +48,27 @@ class FeedEvent:
     text: str
     banks: tuple[int, ...]
     clients: tuple[int, ...]
+
+
+class Audience(Protocol):
+    """Who hears of all events, and is to miss none that tells of a stored change."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody is to hear of anything."""
+        ...
+
+    def wants(self, draft: EventDraft) -> bool:
+        """Whether such an event is for anybody."""
+        ...
+
+    def on_event(self, event: FeedEvent) -> None:
+        """It happened."""
+        ...
+
+    def on_told(self, announcement: int) -> None:
+        """All events of the announcement with this number were given."""
+        ...
 
 
 class EventFeed:
@@ -66,26 +97,33 @@ class EventFeed:
         """The number of the oldest event that is kept; one more than ``last`` if none is."""
         return self.last + 1 - len(self._events)
 
-    @property
-    def text_bytes(self) -> int:
-        """How long their texts are together."""
-        return self._bytes
-
     def on_event(self, event: LogEvent, wall: float) -> bool:
         """Something happened, at this time (seconds since 1970-01-01 UTC). Returns whether it is kept."""
+        draft = self.draft(event, wall)
+        if draft is not None:
+            self.keep(draft)
+        return draft is not None
+
+    def draft(self, event: LogEvent, wall: float) -> EventDraft | None:
+        """What is kept of something that happens at this time; None: nothing."""
         banks, clients = _about(event)
         if event.name not in KINDS or (event.name == "peer_lost" and not banks and not clients):
-            return False
-        self.last += 1
+            return None
         at = rfc3339(wall)
         text = self._text(event, at)
         if len(text) > MAX_EVENT_BYTES:
             text = self._text(LogEvent(event.level, event.name, event.bank_slot, event.client_slot), at)
-        self._events.append(FeedEvent(self.last, event.name, text, banks, clients))
-        self._bytes += len(text)
+        return EventDraft(event.name, text, banks, clients)
+
+    def keep(self, draft: EventDraft) -> FeedEvent:
+        """It has happened: it gets the next number."""
+        self.last += 1
+        event = FeedEvent(self.last, draft.kind, draft.text, draft.banks, draft.clients)
+        self._events.append(event)
+        self._bytes += len(event.text)
         while len(self._events) > self._most or self._bytes > self._most_bytes:
             self._bytes -= len(self._events.popleft().text)
-        return True
+        return event
 
     def after(self, number: int, most: int) -> list[FeedEvent]:
         """Up to ``most`` events behind this number, oldest first. What is not kept any more is left out."""
@@ -107,7 +145,7 @@ class EventFeed:
         return json.dumps(shown, separators=(",", ":"))
 
 
-def is_visible(event: FeedEvent, scope: Scope) -> bool:
+def is_visible(event: FeedEvent | EventDraft, scope: Scope) -> bool:
     """A token with limits hears of what is within them as a whole; what names nothing concerns everything."""
     if not scope.is_limited:
         return True

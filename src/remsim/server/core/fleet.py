@@ -32,11 +32,12 @@ def plan_fleet(
     current: Mapping[ClientSlot, BankSlot],
     candidates: Callable[[CardChoice], Sequence[BankSlot]],
     occupied: AbstractSet[BankSlot],
+    best_first: Callable[[ClientSlot, Sequence[BankSlot]], Sequence[BankSlot]],
 ) -> FleetPlan:
     """What leads from ``current`` to ``wanted``. Raises FleetError.
 
     ``candidates`` gives the slots of the cards that a choice names; ``occupied`` are slots that others have, who are
-    not asked here.
+    not asked here. Of several that are free, a client gets the one that is ``best_first``.
     """
     found = {choice: tuple(candidates(choice)) for choice in dict.fromkeys(wanted.values())}
     given: dict[ClientSlot, BankSlot] = {}
@@ -69,11 +70,13 @@ def plan_fleet(
     for client, choice in sorted(wanted.items()):
         if client in given:
             continue
-        free = next((bank for bank in found[choice] if bank not in taken and bank not in occupied), None)
-        if free is None:
+        if not found[choice]:
+            raise FleetError(f"{client}: no bank has a card of {choice}", hint="see remsim ctl cards, remsim ctl slots")
+        free = [bank for bank in found[choice] if bank not in taken and bank not in occupied]
+        if not free:
             text = f"{client}: none of the {len(found[choice])} cards of {choice} is free"
             raise FleetError(text, hint="label more cards, or want fewer")
-        give(client, free)
+        give(client, best_first(client, free)[0])
     changed = {client for client, bank in current.items() if given.get(client) != bank}
     created = tuple((bank, client) for client, bank in sorted(given.items()) if current.get(client) != bank)
     return FleetPlan(tuple(sorted(changed)), created)

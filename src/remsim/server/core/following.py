@@ -4,12 +4,13 @@
 A mapping that follows a card keeps its client with that card, and with no other. When the card appears in another slot,
 of whichever bank, the mapping goes there; if a mapping of another card stands there, whose card is elsewhere, the two
 change places. When another card appears in its slot, and its own is nowhere, it is parked: it has no slot, keeps its
-client slot, and goes on when the card is found. A card that two slots tell of moves nothing.
+client slot, and goes on when the card is found. A card that two slots tell of moves nothing; nor does it when the bank
+of one of them is lost, unless it can be one card that was moved from there just before.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
@@ -18,6 +19,7 @@ from remsim.server.core.actions import (
     SERVER,
     Action,
     Audited,
+    CardMove,
     Decision,
     Entry,
     ParkedMapping,
@@ -27,9 +29,12 @@ from remsim.server.core.actions import (
 )
 from remsim.server.core.inventory import Inventory
 from remsim.server.core.leases import LeaseTable
-from remsim.server.core.log_events import parked_event
 from remsim.server.core.peers import PeerTable
 from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
+
+#: A bankd that lost its power is missed within this time (PING after 30 s, 10 s for the PONG). A card that was moved
+#: from there is told of by another bankd meanwhile. One that is told of for longer is a twin.
+NOTICED_S: Final = 60.0
 
 
 class PlanChange(Protocol):
@@ -67,6 +72,8 @@ class Following:
         self._plan_change = plan_change
         # Numbers of cards whose mappings could not be moved, because a slot was just being mapped.
         self._again: set[str] = set()
+        # When each bankd that was lost was lost last.
+        self._lost_at: dict[int, float] = {}
 
     # What may let a mapping go on
 
@@ -76,8 +83,9 @@ class Following:
         numbers = (before, self._inventory.number(slot), None if here is None else here.follows)
         return self._look(dict.fromkeys(each for each in numbers if each is not None))
 
-    def on_bank_lost(self, bank_id: int) -> list[Action]:
+    def on_bank_lost(self, bank_id: int, now: float) -> list[Action]:
         """A bankd is gone: what it has told last may be wrong by now."""
+        self._lost_at[bank_id] = now
         return self._look([each.follows for each in self._slotmap.live_of_bank(bank_id) if each.follows is not None])
 
     def on_stored(self, freed: Iterable[BankSlot]) -> list[Action]:
@@ -98,21 +106,22 @@ class Following:
         waiting = [parked.iccid for parked in self._slotmap.parked()]
         return self._look([*waiting, *(each.follows for each in self._slotmap if each.follows is not None)])
 
-    def on_parked(self, change: StoreChange, wall: float) -> list[Action]:
+    def on_parked(self, change: StoreChange, wall: float) -> None:
         """A change is committed: some wait from now on, others do so no more."""
         for number in change.unparked:
             self._slotmap.unpark(number, wall)
-        parked = [replace(each, since=wall) for each in change.parked]
-        for each in parked:
-            self._slotmap.park(each)
-        return [parked_event(each) for each in parked]
+        for each in change.parked:
+            self._slotmap.park(replace(each, since=wall))
 
     # Orders
 
-    def check(self, leases: LeaseTable, client: ClientSlot, iccid: str) -> None:
-        """One mapping follows a card at a time, and one that is a lease follows none. Raises ConflictError."""
+    def check(self, leases: LeaseTable, client: ClientSlot, iccid: str, leaving: Collection[ClientSlot]) -> None:
+        """One mapping follows a card at a time, and one that is a lease follows none. Raises ConflictError.
+
+        ``leaving`` are client slots whose mappings end in the same change.
+        """
         other = self._slotmap.follower(iccid) or self._slotmap.parked_of_card(iccid)
-        if other is not None and other.client != client:
+        if other is not None and other.client != client and other.client not in leaving:
             text = f"the mapping of {other.client} follows this card already"
             raise ConflictError(text, hint="change that one first")
         if leases.by_client(client) is not None:
@@ -131,7 +140,7 @@ class Following:
             return []
         if live is not None and self._inventory.number(live.bank) == iccid and self._is_connected(live.bank):
             return []
-        places = [slot for slot in self._inventory.places(iccid) if self._is_connected(slot)]
+        places = self._places(iccid)
         reason = self._objection(places, follower)
         if live is not None and self._is_taken(live) and (reason or not places):
             told = [] if not places else [_not_followed(live, iccid, places[0], reason)]
@@ -154,9 +163,8 @@ class Following:
                 parked.append(here)
         waiting = [follower] if isinstance(follower, ParkedMapping) else []
         detail = _text(iccid, f"has moved from {follower.bank} to {slot}")
-        about: dict[str, object] = {"iccid": shorten_iccid(iccid), "left": follower.bank}
-        event = LogEvent("info", "card_followed", slot, follower.client, about)
-        return self._change(iccid, ended, created, parked, detail, waiting, event)
+        followed = CardMove(iccid, follower.bank, slot, follower.client)
+        return self._change(iccid, ended, created, parked, detail, waiting, (followed,))
 
     def _change(
         self,
@@ -166,7 +174,7 @@ class Following:
         parked: Sequence[Mapping],
         detail: str,
         waiting: Sequence[ParkedMapping] = (),
-        event: LogEvent | None = None,
+        followed: tuple[CardMove, ...] = (),
     ) -> list[Action]:
         pairs = [(bank, client) for bank, (client, _) in created.items()]
         follows = {bank: number for bank, (_, number) in created.items()}
@@ -180,7 +188,7 @@ class Following:
             return []
         bank, client = pairs[0] if pairs else (ended[0].bank, ended[0].client)
         entry = Entry(SERVER, "mapping.follow", f"{bank} {client}", detail=detail)
-        return [*([] if event is None else [event]), Audited(decision, entry)]
+        return [Audited(replace(decision, followed=followed), entry)]
 
     def _objection(self, places: Sequence[BankSlot], follower: Mapping | ParkedMapping) -> str:
         """Why a mapping cannot go where its card is; empty: nothing is against it."""
@@ -194,6 +202,19 @@ class Following:
         if self._slotmap.locks.of(places[0]) is not None:
             return "that slot is locked"
         return "" if self._may_use(places[0], follower.client) else "the rules do not allow it"
+
+    def _places(self, iccid: str) -> list[BankSlot]:
+        """Where the card may be: where bankds that are here have told of it; then, whose bankds are lost, its twins."""
+        told = self._inventory.places(iccid)
+        here = [slot for slot in told if self._is_connected(slot)]
+        return [*here, *(slot for slot in told if slot not in here and self._was_beside(slot, here))]
+
+    def _was_beside(self, lost: BankSlot, here: Sequence[BankSlot]) -> bool:
+        """Whether this card of a bankd that is lost was there for long while another one had its number."""
+        lost_at = self._lost_at.get(lost.bank_id, 0.0)
+        moments = [self._inventory.heard_at(slot) or 0.0 for slot in here]
+        since = max(min(moments, default=lost_at), self._inventory.heard_at(lost) or 0.0)
+        return lost_at - since > NOTICED_S
 
     def _is_connected(self, slot: BankSlot) -> bool:
         return self._peers.by_bank(slot.bank_id) is not None

@@ -28,6 +28,8 @@ class KeptAnswer:
     status: int
     body: bytes
     media_type: str | None
+    #: Empty: it had none.
+    etag: str = ""
 
 
 class KeyUse(Enum):

@@ -7,13 +7,12 @@ are served by priority, then in the order of their requests; one whose client sl
 whom the rules allow no card that is free, is passed over and keeps its place.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
-from remsim.core.log_event import LogEvent
 from remsim.server.core.actions import (
     SERVER,
     Action,
@@ -52,14 +51,6 @@ GATHER_S: Final = 0.1
 RETRY_S: Final = 5.0
 #: After a start, bankds come back first: their cards are of use, those of absent ones are not.
 START_S: Final = 2.0
-
-_EVENTS: Final = {
-    LeaseEnd.EXPIRED: "lease_expired",
-    LeaseEnd.RELEASED: "lease_released",
-    LeaseEnd.UNMAPPED: "lease_released",
-    LeaseEnd.TIMED_OUT: "lease_timed_out",
-    LeaseEnd.REVOKED: "lease_revoked",
-}
 
 #: Makes the deletion of a mapping, None if it is being deleted already.
 PlanDeletion = Callable[[list[Mapping], LeaseEnd], StoreDeletion | None]
@@ -209,41 +200,32 @@ class Lending:
 
     # What is stored
 
-    def on_lease_stored(self, decision: StoreLease, mapping_id: int | None, wall: float, now: float) -> list[Action]:
+    def on_lease_stored(self, decision: StoreLease, mapping_id: int | None, wall: float, now: float) -> None:
         """A new lease is committed."""
         lease = self._present(decision.order.id)
         lease.requested_at, lease.is_held = wall, False
-        if decision.creation is None or mapping_id is None:
-            fields: dict[str, object] = {"lease": lease.order.id, "pool": shown_pool(lease.order.pool)}
-            return [LogEvent("info", "lease_queued", client_slot=lease.order.client, fields=fields)]
-        return self._granted(lease, mapping_id, decision.creation.bank, wall, now)
+        if decision.creation is not None and mapping_id is not None:
+            self._granted(lease, mapping_id, decision.creation.bank, wall, now)
 
-    def on_grant_stored(self, decision: StoreGrant, mapping_id: int, wall: float, now: float) -> list[Action]:
+    def on_grant_stored(self, decision: StoreGrant, mapping_id: int, wall: float, now: float) -> None:
         """A lease that waited has its card."""
-        return self._granted(self._present(decision.lease_id), mapping_id, decision.creation.bank, wall, now)
+        self._granted(self._present(decision.lease_id), mapping_id, decision.creation.bank, wall, now)
 
-    def on_renewal_stored(self, decision: StoreRenewal, wall: float, now: float) -> list[Action]:
+    def on_renewal_stored(self, decision: StoreRenewal, wall: float, now: float) -> None:
         """A lease lasts longer. If it was ended meanwhile, that holds."""
         lease = self.table.get(decision.lease_id)
-        if lease is None:
-            return []
-        order = replace(lease.order, duration_s=decision.duration_s)
-        self.table.renew(lease, order, wall + decision.duration_s, now=now)
-        return [self._event("lease_renewed", lease, for_s=decision.duration_s)]
+        if lease is not None:
+            order = replace(lease.order, duration_s=decision.duration_s)
+            self.table.renew(lease, order, wall + decision.duration_s, now=now)
 
-    def on_end_stored(self, decision: StoreLeaseEnd, wall: float) -> list[Action]:
+    def on_end_stored(self, decision: StoreLeaseEnd, wall: float) -> None:
         """A lease that waited has ended."""
-        lease = self._present(decision.lease_id)
-        self.table.end(lease, decision.end, wall)
-        return [self._event(_EVENTS[decision.end], lease)]
+        self.table.end(self._present(decision.lease_id), decision.end, wall)
 
-    def on_mapping_deleted(self, mapping_id: int, end: LeaseEnd, wall: float) -> list[Action]:
+    def on_mapping_deleted(self, mapping_id: int, end: LeaseEnd, wall: float) -> None:
         """A mapping is deleted: its lease, if it has one, ends with it."""
-        lease = self.table.by_mapping(mapping_id)
-        if lease is None:
-            return []
-        self.table.end(lease, end, wall)
-        return [self._event(_EVENTS[end], lease, how=end.value)]
+        if (lease := self.table.by_mapping(mapping_id)) is not None:
+            self.table.end(lease, end, wall)
 
     def on_lease_failed(self, decision: StoreLease) -> None:
         """A new lease could not be stored."""
@@ -262,16 +244,9 @@ class Lending:
         if lease is not None:
             lease.is_held = False
 
-    def _granted(self, lease: Lease, mapping_id: int, bank: BankSlot, wall: float, now: float) -> list[Action]:
+    def _granted(self, lease: Lease, mapping_id: int, bank: BankSlot, wall: float, now: float) -> None:
         self.table.grant(lease, mapping_id, bank, wall, now=now)
         self._lent_at[bank] = wall
-        waited_s = round(max(0.0, wall - lease.requested_at), 3)
-        return [self._event("lease_granted", lease, for_s=lease.order.duration_s, waited_s=waited_s)]
-
-    def _event(self, name: str, lease: Lease, **fields: object) -> LogEvent:
-        order = lease.order
-        about: dict[str, object] = {"lease": order.id, "pool": shown_pool(order.pool)}
-        return LogEvent("info", name, lease.bank, order.client, about | fields)
 
     # Serving those who wait
 
@@ -329,7 +304,8 @@ class Lending:
     def _free(self, pool: str) -> list[BankSlot]:
         """The free cards of a pool, the one that is to be lent first first."""
         found = [bank for bank in self._slots(pool) if self._slotmap.is_bank_free(bank) and not self._is_gone(bank)]
-        return sorted(found, key=lambda bank: (not self._is_usable(bank), self._lent_at.get(bank, 0.0), bank))
+        # Of those that are alike, the order stays, which is that of the slots.
+        return sorted(found, key=lambda bank: (not self._is_usable(bank), self._lent_at.get(bank, 0.0)))
 
     def _is_gone(self, bank: BankSlot) -> bool:
         return self._inventory.number(bank) is None and self._inventory.last_number(bank) is not None
@@ -340,6 +316,20 @@ class Lending:
             return False
         tells = peer.identity is not None and CARDS in (peer.identity.abilities or ())
         return not tells or self._inventory.number(bank) is not None
+
+    def best_first(self, client: ClientSlot, banks: Iterable[BankSlot]) -> list[BankSlot]:
+        """These slots, for a mapping that takes any of them.
+
+        Those that the rules allow come first; then those whose card is not known to be gone, and that can be used now.
+        """
+        return sorted(
+            banks,
+            key=lambda bank: (not self.may_use(bank, client), self._is_gone(bank), not self._is_usable(bank), bank),
+        )
+
+    def free_for(self, client: ClientSlot, banks: Iterable[BankSlot]) -> list[BankSlot]:
+        """Of these slots, those that can be mapped now, the best first."""
+        return self.best_first(client, (bank for bank in banks if self._slotmap.is_bank_free(bank)))
 
     # Time
 
@@ -377,8 +367,3 @@ class Lending:
 def _text(pool: CardChoice) -> str:
     """In the one form that ``CardChoice`` reads."""
     return pool.value if pool.kind.value == "slot" else f"{pool.kind.value}:{pool.value}"
-
-
-def shown_pool(pool: str) -> str:
-    """For people: the number of a card is shortened."""
-    return str(CardChoice.parse(pool))

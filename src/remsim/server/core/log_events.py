@@ -1,12 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
 """How peers and mappings appear in log events, and what the database keeps of a peer."""
 
+from typing import Final
+
 from remsim.core.ids import BankSlot
 from remsim.core.log_event import Level, LogEvent
 from remsim.redaction import shorten_iccid
 from remsim.server.core.actions import Note, NoteBank, NoteClient, ParkedMapping
 from remsim.server.core.peers import Peer, PeerState
 from remsim.server.core.slotmap import Mapping
+
+#: Events about unauthenticated peers and callers.
+UNAUTHENTICATED_EVENTS: Final = frozenset(
+    {
+        *("peer_refused", "identity_in_use", "undecodable_message", "unsupported_version", "unknown_message"),
+        *("unexpected_message", "unasked_answer", "repeated_connect_request", "client_did_not_take_id"),
+        *(
+            "foreign_slot_status",
+            "foreign_reader_health",
+            "foreign_session_state",
+            "foreign_slot_health",
+            "foreign_client_health",
+            "foreign_card_contents",
+            "too_many_reports",
+            "foreign_audit_entry",
+            "odd_audit_action",
+            "foreign_card",
+            "foreign_trace",
+            "bad_card_number",
+        ),
+        *("token_refused", "access_refused", "policy_refused", "enrolment_refused"),
+    }
+)
+
+#: Events that follow from what operators ask for, not from what peers do again and again.
+OF_OPERATORS: Final = frozenset(
+    {"mapping_created", "mapping_deleted", "bankd_reset_ordered", "lease_granted", "lease_released", "lease_renewed"}
+)
 
 
 def mapping_event(level: Level, name: str, mapping: Mapping, /, **fields: object) -> LogEvent:

@@ -14,7 +14,7 @@ from remsim.core.ids import ClientSlot
 from remsim.core.state_machine import Event, State, Stateful, Transitions
 from remsim.core.values import dataclass
 from remsim.wire.link.actions import LinkId, PeerAddress
-from remsim.wire.messages.health import ClientHealthInd, SlotHealthInd
+from remsim.wire.messages.health import ClientHealthInd, HostCondition, SlotHealthInd
 from remsim.wire.messages.rspro import (
     AddressKind,
     AdvertisedAddress,
@@ -144,6 +144,8 @@ class Peer(Stateful[PeerState, PeerEvent]):
     reader_heard_at: dict[int, float] = field(default_factory=dict)
     #: By slot number; where there is no session, nothing.
     sessions: dict[int, SessionReport] = field(default_factory=dict)
+    #: What is wrong with its host, if it tells.
+    conditions: tuple[HostCondition, ...] = ()
     #: How its slots stand, by slot number, if it tells.
     slot_health: dict[int, Heard[SlotHealthInd]] = field(default_factory=dict)
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drives what each bankd knows towards what the database holds: removals first, then creations.
 
-The order per bank is the whole art. A removal goes out as soon as the bankd is there and owes no answer to the creation
-of the same mapping; no creation goes out while a removal waits; and the bankd hears of no mapping before the database
-knows that it may have. A removal whose two slots are mapped to each other again is not sent to a bankd that returns: it
-has nothing to change, and a removal would end a session that goes on. Answers are matched with the pair of slots in the
-request that they answer, so an answer too many cannot move anything.
+The order per bank is the whole art. A removal goes out as soon as the bankd is there and owes no answer to the
+creation of the same mapping; no creation goes out while a removal waits; and the bankd hears of no mapping before the
+database knows that it may have. A removal whose two slots are mapped to each other again is not sent to a bankd that
+returns: it has nothing to change, and would end a session that goes on. Answers are matched with the pair of slots in
+the request that they answer, so an answer too many cannot move anything.
 """
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from remsim.core.deadlines import Deadlines
@@ -32,6 +33,9 @@ from remsim.wire.messages.rspro import (
 #: link is closed, and when it returns everything is sent again (known-limits 28).
 ANSWER_TIMEOUT_S: Final = 30.0
 
+#: After the database could not note that a bankd is about to be told, it is asked again so much later.
+STORE_RETRY_S: Final = 5.0
+
 #: With these results the bankd does not have the mapping, or has it no more.
 _EXPECTED_REMOVAL: Final = frozenset({ResultCode.OK, ResultCode.UNKNOWN_SLOTMAP})
 
@@ -47,6 +51,8 @@ class _BankLink:
     unanswered: dict[tuple[str, int], float] = field(default_factory=dict)
     #: Removals that wait for the answer to the creation of their mapping.
     waiting_removals: set[int] = field(default_factory=set)
+    #: When the database is asked again, after it failed.
+    retry_at: float | None = None
 
 
 class Reconciler:
@@ -96,6 +102,10 @@ class Reconciler:
             return []
         return [it for each in self._unasked(bank, mapping) for it in self._remove(bank, each, now)]
 
+    def on_mapping_kept(self, mapping: Mapping, now: float) -> list[Action]:
+        """The deletion of a mapping was not stored: the bankd may have come in the meantime."""
+        return self._offer([mapping], mapping.bank.bank_id, now) if mapping.state is MappingState.NEW else []
+
     def on_sent_stored(self, stored: StoreSent, now: float) -> list[Action]:
         """The database knows now that the bankd may know of these mappings."""
         mappings = [m for m in map(self._slotmap.get, stored.mappings) if m is not None]
@@ -103,11 +113,14 @@ class Reconciler:
             mapping.is_held = False
         return self._offer(mappings, stored.bank_id, now)
 
-    def on_sent_failed(self, stored: StoreSent) -> list[Action]:
-        """The database could not store it, so the bankd is not told; it is tried again when the bankd returns."""
+    def on_sent_failed(self, stored: StoreSent, now: float) -> list[Action]:
+        """The database could not store it, so the bankd is not told; it is tried again after a while."""
         for mapping in map(self._slotmap.get, stored.mappings):
             if mapping is not None:
                 mapping.is_sent = mapping.is_held = False
+        if (bank := self._links.get(stored.bank_id)) is not None:
+            bank.retry_at = now + STORE_RETRY_S
+            self._set_timer(stored.bank_id, bank)
         return []
 
     # Answers of the bankd
@@ -156,13 +169,18 @@ class Reconciler:
         return [LogEvent("info", "bankd_reset", fields=fields), *self._offer_all(bank_id, now)]
 
     def on_timer(self, bank_id: int, now: float) -> list[Action]:
-        """The oldest unanswered request of this bank may be overdue."""
+        """The oldest unanswered request of this bank may be overdue, or the database is asked again."""
         bank = self._links[bank_id]
-        oldest = next(iter(bank.unanswered.values()))
-        if now < oldest + ANSWER_TIMEOUT_S:
-            self._timers.set(bank_id, oldest + ANSWER_TIMEOUT_S)
-            return []
+        actions: list[Action] = []
+        if bank.retry_at is not None and bank.retry_at <= now:
+            bank.retry_at = None
+            actions += self._offer_all(bank_id, now, MappingState.NEW)
+        oldest = next(iter(bank.unanswered.values()), None)
+        if oldest is None or now < oldest + ANSWER_TIMEOUT_S:
+            self._set_timer(bank_id, bank)
+            return actions
         return [
+            *actions,
             LogEvent("warning", "bankd_does_not_answer", fields={"bank": bank_id, "unanswered": len(bank.unanswered)}),
             Close(bank.link, f"a mapping request is unanswered for {ANSWER_TIMEOUT_S:g} s"),
         ]
@@ -224,13 +242,22 @@ class Reconciler:
         return actions + self._configurator.refresh(mapping.client)
 
     def _asked(self, bank_id: int, bank: _BankLink, key: tuple[str, int], now: float) -> None:
-        if not bank.unanswered:
-            self._timers.set(bank_id, now + ANSWER_TIMEOUT_S)
         bank.unanswered[key] = now
+        if len(bank.unanswered) == 1:
+            self._set_timer(bank_id, bank)
 
     def _answered(self, bank_id: int, bank: _BankLink, key: tuple[str, int]) -> None:
         del bank.unanswered[key]
         if not bank.unanswered:
+            self._set_timer(bank_id, bank)
+
+    def _set_timer(self, bank_id: int, bank: _BankLink) -> None:
+        dues = [since + ANSWER_TIMEOUT_S for since in islice(bank.unanswered.values(), 1)]
+        if bank.retry_at is not None:
+            dues.append(bank.retry_at)
+        if dues:
+            self._timers.set(bank_id, min(dues))
+        else:
             self._timers.cancel(bank_id)
 
 

@@ -7,7 +7,6 @@ from typing import Final
 from remsim.core.errors import RemsimError
 from remsim.core.ids import BankSlot
 from remsim.core.limits import LimitName
-from remsim.core.log_event import LogEvent
 from remsim.server.core.actions import StoredLock, StoreLock
 
 #: Locked slots. One who locks more takes the bank out of service.
@@ -48,11 +47,9 @@ class SlotLocks:
             raise LockError(f"{MAX_LOCKS} slots are locked already", hint="unlock others", limit=LimitName.SLOT_LOCKS)
         return StoreLock(slot, text, who)
 
-    def on_stored(self, decision: StoreLock, wall: float) -> LogEvent:
+    def on_stored(self, decision: StoreLock, wall: float) -> None:
         """It is committed, at this time (seconds since 1970-01-01 UTC)."""
         if decision.reason is None:
             self._locks.pop(decision.bank, None)
-            return LogEvent("info", "slot_unlocked", decision.bank)
-        self._locks[decision.bank] = StoredLock(decision.bank, decision.reason, decision.who, wall)
-        # The reason is for those who meet the lock; events go to whom nobody knows.
-        return LogEvent("info", "slot_locked", decision.bank)
+        else:
+            self._locks[decision.bank] = StoredLock(decision.bank, decision.reason, decision.who, wall)

@@ -34,6 +34,7 @@ LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
     rspro.AddressesInd: frozenset({PeerState.CONNECTED_BANKD}),
     extensions.TraceInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
     health.InventoryInd: frozenset({PeerState.CONNECTED_BANKD}),
+    health.HostConditionsInd: frozenset({PeerState.CONNECTED_BANKD}),
     health.SlotHealthInd: frozenset({PeerState.CONNECTED_BANKD}),
     health.ClientHealthInd: frozenset({PeerState.CONNECTED_CLIENT}),
 }

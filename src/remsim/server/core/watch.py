@@ -12,6 +12,7 @@ from typing import Final
 
 from remsim.core.ids import ClientSlot
 from remsim.redaction import shorten_iccid
+from remsim.server.core.bank_hosts import HOST_KINDS, host_alerts
 from remsim.server.core.inventory import Inventory
 from remsim.server.core.known import KnownPeers, absence
 from remsim.server.core.peers import Peer, PeerTable
@@ -41,6 +42,7 @@ KINDS: Final = frozenset(
             "reader",
         ),
         "twins",
+        *HOST_KINDS,
     }
 )
 
@@ -106,6 +108,9 @@ class Watch:
         self._since = lacking
         self._cards(found)
         self._readers(found)
+        for peer in self.peers.banks():
+            for alert in host_alerts(peer):
+                _add(found, alert)
         self._identities(found, now)
         return found
 

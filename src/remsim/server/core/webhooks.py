@@ -18,7 +18,7 @@ from remsim.core.errors import RemsimError
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.core.values import dataclass
 from remsim.server.core.actions import StoredDelivery, StoredWebhook
-from remsim.server.core.event_feed import FeedEvent, is_visible
+from remsim.server.core.event_feed import EventDraft, FeedEvent, is_visible
 from remsim.server.core.tokens import Scope
 
 #: A few systems are told; each costs a task and a queue.
@@ -103,6 +103,11 @@ class WebhookQueue:
         head = self.pending[0]
         return 0.0 if head.tried_at is None else head.tried_at + delay_s(head.attempts)
 
+    def wants(self, event: FeedEvent | EventDraft) -> bool:
+        """Whether it is to hear of such an event, and may."""
+        hook = self.hook
+        return (hook.kinds is None or event.kind in hook.kinds) and is_visible(event, Scope(hook.banks, hook.clients))
+
 
 @dataclass(frozen=True, slots=True)
 class Changed:
@@ -161,13 +166,20 @@ class Webhooks:
         """It is deleted, with all that waits."""
         self._queues.pop(number, None)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is none."""
+        return not self._queues
+
+    def wants(self, draft: EventDraft) -> bool:
+        """Whether any of them is to hear of such an event."""
+        return any(queue.wants(draft) for queue in self._queues.values())
+
     def on_event(self, event: FeedEvent, text: str, wall: float) -> Changed:
         """Something happened; ``text`` is its JSON. It waits for those that want it and may see it."""
         changed = Changed()
         for queue in self._queues.values():
-            hook = queue.hook
-            wants = hook.kinds is None or event.kind in hook.kinds
-            if wants and is_visible(event, Scope(hook.banks, hook.clients)):
+            if queue.wants(event):
                 changed = _both(changed, self._push(queue, event.kind, text, wall))
         return changed
 
@@ -202,8 +214,8 @@ class Webhooks:
         queue.pending.popleft()
         ended = replace(delivery, ended_at=wall, outcome=outcome[:_MAX_OUTCOME])
         queue.ended.append(ended)
-        forgotten = (queue.ended.popleft().number,) if len(queue.ended) > MAX_ENDED else ()
-        return Changed((ended,), forgotten)
+        forgotten = [queue.ended.popleft().number for _ in range(len(queue.ended) - MAX_ENDED)]
+        return Changed((ended,), tuple(forgotten))
 
     def find(self, queue: WebhookQueue, number: int) -> StoredDelivery | None:
         """A delivery of a webhook."""

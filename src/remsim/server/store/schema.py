@@ -224,6 +224,14 @@ DELIVERIES: Final = Table(
     sqlite_autoincrement=True,
 )
 
+#: What is still to be told of changes that are stored: kind, JSON, banks and clients of each event, as a list in JSON.
+ANNOUNCEMENTS: Final = Table(
+    "announcements",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("events", Text, nullable=False),
+)
+
 #: Single values: how often the server was started.
 COUNTERS: Final = Table(
     "counters",

@@ -40,7 +40,7 @@ from remsim.server.core.actions import (
     StoreWebhookEnd,
 )
 from remsim.server.core.known import MAX_CLIENTS
-from remsim.server.store import leases, slot_locks, webhooks
+from remsim.server.store import announcements, leases, slot_locks, webhooks
 from remsim.server.store.schema import (
     BANKS,
     CARDS,
@@ -123,6 +123,7 @@ async def load_memory(connection: AsyncConnection, wall: float) -> StoredState:
         webhooks=await webhooks.read_webhooks(connection),
         locks=await slot_locks.read_locks(connection),
         deliveries=await webhooks.read_deliveries(connection),
+        announcements=await announcements.read_announcements(connection),
         parked=tuple(_parked(row) for row in parked),
     )
 
@@ -194,8 +195,9 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
                 await write_decision(connection, decision.deletion, wall)
             await _write_parked(connection, decision, wall)
             created = [await write_decision(connection, each, wall) for each in decision.creations]
-            for labels in decision.labels:
-                await write_decision(connection, labels, wall)
+            further: tuple[Decision, ...] = (*decision.labels, *decision.follow_changes)
+            for each in further:
+                await write_decision(connection, each, wall)
             return tuple(number for numbers in created for number in numbers)
         case StoreLease(order, creation):
             made = () if creation is None else await write_decision(connection, creation, wall)

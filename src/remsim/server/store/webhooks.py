@@ -5,6 +5,7 @@ from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from remsim.server.core.actions import StoredDelivery, StoreDeliveries, StoredWebhook
+from remsim.server.store.announcements import drop_announcements
 from remsim.server.store.schema import DELIVERIES, WEBHOOKS
 
 
@@ -77,6 +78,7 @@ async def delete_webhook(connection: AsyncConnection, number: int) -> None:
 
 async def write_deliveries(connection: AsyncConnection, changed: StoreDeliveries) -> None:
     """What is to be sent, or was tried, as it is now. Raises SQLAlchemyError."""
+    await drop_announcements(connection, changed.told)
     gone = [each.number for each in changed.deliveries] + list(changed.forgotten)
     if gone:
         await connection.execute(delete(DELIVERIES).where(DELIVERIES.c.id.in_(gone)))

@@ -28,10 +28,12 @@ from remsim.server.core.actions import (
     NoteOutcome,
     NoteReleased,
     NoteRemoved,
+    StoredAnnouncement,
     StoredState,
 )
+from remsim.server.core.event_feed import EventDraft
 from remsim.server.core.tokens import StoredToken
-from remsim.server.store import audit, database, sql, tokens
+from remsim.server.store import announcements, audit, database, sql, tokens
 
 #: Notes are written this long after the first of them.
 NOTE_DELAY_S: Final = 0.5
@@ -59,8 +61,17 @@ class StoreError(RemsimError):
 class StoreListener(Protocol):
     """Who hears what became of decisions. Called in the loop, in the order of the decisions."""
 
-    def on_stored(self, decision: Decision, mapping_ids: tuple[int, ...], created_at: float) -> None:
-        """It is committed; new mappings have these ids, in their order, and this time."""
+    def to_tell(self, decisions: Sequence[tuple[Decision, float]]) -> Sequence[tuple[EventDraft, ...]]:
+        """The events that are kept with each of these, which are about to be committed together at their times."""
+        ...
+
+    def on_stored(
+        self, decision: Decision, mapping_ids: tuple[int, ...], created_at: float, announcement: int | None
+    ) -> None:
+        """It is committed; new mappings have these ids, in their order, and this time.
+
+        ``announcement`` is the number under which its events are kept until they are said to be told; None: no events.
+        """
         ...
 
     def on_store_failed(self, decision: Decision) -> None:
@@ -84,6 +95,7 @@ class Store:
         self._forget_timer: asyncio.TimerHandle | None = None
         self._is_forgetting_due = False
         self._is_closing = False
+        self._last_announcement = 0
         #: Whether the last attempt to write succeeded.
         self.is_healthy = True
 
@@ -105,7 +117,9 @@ class Store:
             await self._drop_old(self._connection)
         self._set_forget_timer()
         async with self._connection.begin():
-            return await sql.load_memory(self._connection, self._wall())
+            memory = await sql.load_memory(self._connection, self._wall())
+        self._last_announcement = max((each.number for each in memory.announcements), default=0)
+        return memory
 
     # Called by the service
 
@@ -252,30 +266,47 @@ class Store:
 
     async def _try(self, listener: StoreListener, batch: list[_Waiting]) -> SQLAlchemyError | None:
         try:
-            results = await self._commit(batch)
+            results = await self._commit(listener, batch)
         except SQLAlchemyError as error:
             return error
         self.is_healthy = True
-        for one, (mapping_ids, created_at) in zip(batch, results, strict=True):
+        for one, (mapping_ids, created_at, announcement) in zip(batch, results, strict=True):
             if one.decision is not None:
-                listener.on_stored(one.decision, mapping_ids, created_at)
+                listener.on_stored(one.decision, mapping_ids, created_at, announcement)
             if one.done is not None and not one.done.done():
                 one.done.set_result(mapping_ids[0] if mapping_ids else 0)
         return None
 
-    async def _commit(self, batch: list[_Waiting]) -> list[tuple[tuple[int, ...], float]]:
+    async def _commit(
+        self, listener: StoreListener, batch: list[_Waiting]
+    ) -> list[tuple[tuple[int, ...], float, int | None]]:
         assert self._connection is not None
-        results: list[tuple[tuple[int, ...], float]] = []
+        results: list[tuple[tuple[int, ...], float, int | None]] = []
+        walls = [self._wall() for _ in batch]
+        kept = self._announcements(listener, batch, walls)
         async with self._connection.begin():
-            for one in batch:
-                wall = self._wall()
+            for one, wall, announcement in zip(batch, walls, kept, strict=True):
                 numbers: tuple[int, ...] = ()
                 if one.decision is not None:
                     numbers = await sql.write_decision(self._connection, one.decision, wall)
                 if one.entry is not None:
                     await audit.write_entries(self._connection, [one.entry], wall)
-                results.append((numbers, wall))
+                results.append((numbers, wall, None if announcement is None else announcement.number))
+            await announcements.write_announcements(self._connection, [each for each in kept if each is not None])
         return results
+
+    def _announcements(
+        self, listener: StoreListener, batch: list[_Waiting], walls: list[float]
+    ) -> list[StoredAnnouncement | None]:
+        """What is kept of each of a batch, to be told even if this process ends right behind the commit."""
+        kept: list[StoredAnnouncement | None] = [None] * len(batch)
+        decided = [(at, one.decision, walls[at]) for at, one in enumerate(batch) if one.decision is not None]
+        told = listener.to_tell([(decision, wall) for _, decision, wall in decided])
+        for (at, _, _), events in zip(decided, told, strict=True):
+            if events:
+                self._last_announcement += 1
+                kept[at] = StoredAnnouncement(self._last_announcement, events)
+        return kept
 
     def _fail(self, listener: StoreListener, batch: Sequence[_Waiting], error: SQLAlchemyError) -> None:
         self.is_healthy = False

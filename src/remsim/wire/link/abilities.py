@@ -16,6 +16,7 @@ from remsim.wire.link.ability_bits import (
     CARDS,
     CERTIFIED,
     CLIENT,
+    CONDITIONS,
     ECHO,
     INVENTORY,
     MEANINGS,
@@ -41,6 +42,7 @@ __all__ = [
     "CARDS",
     "CERTIFIED",
     "CLIENT",
+    "CONDITIONS",
     "ECHO",
     "INVENTORY",
     "MEANINGS",
@@ -76,6 +78,7 @@ ABILITY_OF: Final[dict[type[Message], str]] = {
     health.InventoryInd: INVENTORY,
     extensions.TraceReq: TRACE,
     extensions.TraceInd: TRACE,
+    health.HostConditionsInd: CONDITIONS,
 }
 #: Elements that a message carries only to a peer that named the ability: attribute and ability.
 ABILITY_OF_ELEMENTS: Final[dict[type[Message], tuple[str, str]]] = {

@@ -24,6 +24,7 @@ CLIENT: Final = "client.1"
 INVENTORY: Final = "inventory.1"
 TRACE: Final = "trace.1"
 TIMES: Final = "times.1"
+CONDITIONS: Final = "conditions.1"
 #: Every ability of this version, with what it means. Its place is its bit, so new ones go to the end.
 MEANINGS: Final = {
     ECHO: "answers carry the operation tag of their request",
@@ -41,6 +42,7 @@ MEANINGS: Final = {
     INVENTORY: "a bankd tells what cards say of themselves without a PIN",
     TRACE: "bankd and client tell of each command while somebody watches their slot",
     TIMES: "a bankd says with each answer how long it had the command; a client tells what the network took",
+    CONDITIONS: "a bankd tells what is wrong with its host",
 }
 REGISTRY: Final = tuple(MEANINGS)
 #: What a program names on any link. The others are named where the settings of the program allow it.

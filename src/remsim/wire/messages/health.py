@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What programs tell their server of the slots that they serve: abilities ``slots.2``, ``client.1``, ``inventory.1``.
+"""What programs tell their server of the slots that they serve: abilities ``slots.2``, ``client.1``,
+``inventory.1``, ``conditions.1``.
 
 Each message tells all of one slot, so the newest one counts and the others may be lost. Times are ages in
 milliseconds, because nobody's clock is right. No field holds bytes of a command or of its answer.
@@ -20,6 +21,10 @@ MAX_KIND: Final = 32
 MAX_DESCRIPTION: Final = 64
 #: Parts of the clock frequency (ISO/IEC 7816-3, tables 7 and 8): indexes of four bits.
 MAX_SPEED_INDEX: Final = 15
+#: Of what is wrong with a host: so many things at a time; characters of a name and of the words.
+MAX_CONDITIONS: Final = 32
+MAX_CODE: Final = 32
+MAX_CONDITION: Final = 255
 #: Digits of an IMSI (3GPP TS 23.003, 2.2: 6 to 15), and of an EID (GSMA SGP.29: 32).
 MIN_IMSI, MAX_IMSI = 6, 15
 EID_DIGITS: Final = 32
@@ -237,3 +242,19 @@ class InventoryInd:
     #: UTF-8.
     service_provider: bytes | None = None
     eid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostCondition:
+    """One thing that is wrong. ``code`` is one of ``remsim.core.host_codes``, or of a later version."""
+
+    code: str
+    is_error: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostConditionsInd:
+    """All that is wrong with the host of a bankd; an empty list: nothing is. Ability ``conditions.1``."""
+
+    conditions: tuple[HostCondition, ...]

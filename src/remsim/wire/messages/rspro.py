@@ -24,7 +24,7 @@ from remsim.wire.messages.extensions import (
     TraceInd,
     TraceReq,
 )
-from remsim.wire.messages.health import ClientHealthInd, InventoryInd, SessionPhase, SlotHealthInd
+from remsim.wire.messages.health import ClientHealthInd, HostConditionsInd, InventoryInd, SessionPhase, SlotHealthInd
 from remsim.wire.messages.open_enum import OpenEnum
 
 #: The only protocol version in use. Requests with a larger one are answered ``unsupportedProtocolVersion``.
@@ -469,6 +469,7 @@ Addition = (
     | InventoryInd
     | TraceReq
     | TraceInd
+    | HostConditionsInd
 )
 Indication = ClientSlotStatusInd | BankSlotStatusInd | ErrorInd | Addition
 Message = Request | Response | Indication

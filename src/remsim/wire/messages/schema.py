@@ -299,6 +299,15 @@ MODEM_SPEED = Struct(
         Field("dIndex", "d_index", INTEGER, Integer(0, health.MAX_SPEED_INDEX)),
     ),
 )
+HOST_CONDITION = Struct(
+    "HostCondition",
+    health.HostCondition,
+    (
+        Field("code", "code", IA5_STRING, Text(1, health.MAX_CODE)),
+        Field("isError", "is_error", BOOLEAN, _FLAG),
+        Field("detail", "detail", IA5_STRING, Text(1, health.MAX_CONDITION)),
+    ),
+)
 
 _IDENTITY = Field("identity", "identity", SEQUENCE, COMPONENT_IDENTITY)
 _MAPPING = (Field("client", "client", SEQUENCE, CLIENT_SLOT), Field("bank", "bank", SEQUENCE, BANK_SLOT))
@@ -561,6 +570,11 @@ ALTERNATIVES: Final[dict[int, Struct]] = {
             ),
             Field("eid", "eid", 0x83, Text(health.EID_DIGITS, health.EID_DIGITS), is_optional=True),
         ),
+    ),
+    58: Struct(
+        "hostConditionsInd",
+        health.HostConditionsInd,
+        (Field("conditions", "conditions", SEQUENCE, SequenceOf(SEQUENCE, HOST_CONDITION, health.MAX_CONDITIONS)),),
     ),
 }
 #: Alternatives of ours; classic programs know the others.

@@ -128,6 +128,14 @@ class TestBankd:
         assert slot.coordinator.handle_timer(due + 0.1) == []
         assert SetAtr(CARD_ATR) in slot.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))
 
+    def test_bankd_without_a_card_hears_nothing_for_a_while(self) -> None:
+        """The classic client says nothing before there is an ATR, so strict peers expect nothing."""
+        slot = Slot().with_bankd(classic(OWN_BANKD))
+        assert slot.coordinator.handle_timer(slot.now + 1.5) == []
+        due = slot.coordinator.next_deadline()
+        assert due is not None
+        assert due < slot.now + ATR_WAIT_S
+
     def test_bankd_that_sends_the_atr_at_once_hears_of_no_lines(self) -> None:
         slot = Slot().with_card(classic(OWN_BANKD))
         assert slot.coordinator.next_deadline() is None

@@ -337,12 +337,6 @@ class TestCommands:
         card.on_bulk(header(), 1.0)
         assert sent(card.on_no_answer(1, "card gone", 1.0)) == [TxData.status_word(b"\x6f\x00")]
 
-    def test_absent_card_refuses(self) -> None:
-        card = ready(SimtraceCard(SIMTRACE))
-        card.refuse_commands(0x6F00)
-        assert sent(card.on_bulk(header(), 1.0)) == [TxData.status_word(b"\x6f\x00")]
-        card.on_sent(1)
-
     def test_trap_11_slot_number_means_nothing(self) -> None:
         raw = bytearray(header())
         raw[3] = 1

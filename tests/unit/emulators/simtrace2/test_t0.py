@@ -149,14 +149,6 @@ class TestRefusal:
         assert facts(actions) == [FactKind.BAD_HEADER]
         assert sent(actions) == [b"\x6f\x00"]
 
-    def test_without_card_every_command_is_refused(self, card: T0Card) -> None:
-        card.refusal = 0x6F00
-        assert sent(card.on_header(UPDATE)) == [b"\x6f\x00"]
-        card.refusal = None
-        card.on_header(UPDATE)
-        card.refusal = 0x6A82
-        assert sent(card.on_data(DATA[:7], is_final=True)) == [b"\x6a\x82"]
-
     @pytest.mark.parametrize("count", [6, 8, 0])
     def test_data_of_wrong_length_never_reach_the_card(self, card: T0Card, count: int) -> None:
         card.on_header(UPDATE)

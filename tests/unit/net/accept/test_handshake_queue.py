@@ -56,12 +56,15 @@ PIECES = 3
 class Newcomer:
     """A client whose handshake takes ``pieces`` of work; each is asked for when the one before is done."""
 
-    def __init__(self, queue: HandshakeQueue, name: int, done: list[int], *, pieces: int) -> None:
+    def __init__(
+        self, queue: HandshakeQueue, name: int, done: list[int], *, pieces: int, source: str | None = None
+    ) -> None:
         self._queue, self._name, self._done, self._left = queue, name, done, pieces
+        self._source = source
 
     def greet(self) -> None:
         """Its next piece has arrived."""
-        self._queue.enter(self._work)
+        self._queue.enter(self._work, self._source)
 
     def _work(self) -> None:
         self._done.append(self._name)
@@ -101,3 +104,24 @@ async def test_newcomer_waits_for_those_before_it_once_however_much_they_ask_for
     await asyncio.sleep(0)
     assert done[-1] == CLIENTS
     assert len(queue) == CLIENTS
+
+
+async def test_a_source_waits_for_one_piece_of_each_other_source_however_many_connections_those_have() -> None:
+    queue, done = HandshakeQueue(), list[int]()
+    floods = ("192.0.2.1", "192.0.2.2")
+    for name in range(700):
+        for source in floods:
+            Newcomer(queue, name, done, pieces=PIECES, source=source).greet()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    for late in range(700, 720):
+        Newcomer(queue, late, done, pieces=PIECES, source="192.0.2.3").greet()
+        for _ in range(PIECES * (len(floods) + 1)):
+            await asyncio.sleep(0)
+        assert done.count(late) == PIECES
+    # They lose nothing by it, and each of them has its own in order.
+    for _ in range(len(floods) * 700 * PIECES):
+        await asyncio.sleep(0)
+    assert len(queue) == 0
+    assert len(done) == (2 * 700 + 20) * PIECES
+    assert list(dict.fromkeys(name for name in done if name < 700)) == list(range(700))

@@ -4,8 +4,16 @@
 import pytest
 
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.server.core.actions import StoreDeliveries, StoredWebhook, StoreLock, StoreWebhook, StoreWebhookEnd
-from remsim.server.core.slotmap import ConflictError
+from remsim.server.core.actions import (
+    StoreDeliveries,
+    StoredWebhook,
+    StoreLock,
+    StoreSent,
+    StoreWebhook,
+    StoreWebhookEnd,
+)
+from remsim.server.core.reconciler import ANSWER_TIMEOUT_S, STORE_RETRY_S
+from remsim.server.core.slotmap import ConflictError, MappingState
 from remsim.wire.messages.rspro import CreateMappingReq
 from tests.doubles.server_world import ServerWorld
 
@@ -109,7 +117,7 @@ def test_failed_deletion_of_a_mapping_that_is_gone_is_harmless() -> None:
     world.delete("1:0")
     decision = world.waiting[0]
     world.commit()
-    assert world.coordinator.on_store_failed(decision) == []
+    assert world.coordinator.on_store_failed(decision, world.now) == []
 
 
 @pytest.mark.parametrize(
@@ -127,7 +135,7 @@ def test_webhooks_are_no_concern_of_links_and_mappings(
     world.post("1:0", "7:0")
     bank = world.bank(1)
     assert world.coordinator.on_stored(decision, world.now, created_at=world.rows.wall) == []
-    assert world.coordinator.on_store_failed(decision) == []
+    assert world.coordinator.on_store_failed(decision, world.now) == []
     assert world.asked(bank) == ["+B1:0 C7:0"]
 
 
@@ -209,3 +217,81 @@ def test_lock_holds_once_it_is_stored_and_ends_nothing() -> None:
     world.run([StoreLock(BankSlot(1, 1), None, "test")])
     world.post("1:1", "7:1")
     assert world.asked(bank) == ["+B1:0 C7:0", "+B1:1 C7:1"]
+
+
+def test_mapping_whose_deletion_failed_is_created_at_a_bankd_that_came_meanwhile() -> None:
+    world = ServerWorld()
+    world.post("1:0", "7:0")
+    world.is_store_slow = True
+    world.delete("1:0")
+    bank = world.bank(1)
+    (deletion,) = world.waiting
+    world.waiting.clear()
+    world.run(world.coordinator.on_store_failed(deletion, world.now))
+    assert world.asked(bank) == []
+    world.commit()
+    assert world.asked(bank) == ["+B1:0 C7:0"]
+
+
+def test_mapping_whose_deletion_failed_while_it_was_held_is_created_at_once() -> None:
+    world = ServerWorld()
+    world.post("1:0", "7:0")
+    world.is_store_slow = True
+    bank = world.bank(1)
+    world.delete("1:0")
+    sent, deletion = world.waiting
+    world.waiting = [sent]
+    world.commit()
+    assert world.asked(bank) == []
+    world.run(world.coordinator.on_store_failed(deletion, world.now))
+    assert world.asked(bank) == ["+B1:0 C7:0"]
+
+
+def test_active_mapping_whose_deletion_failed_is_not_created_again() -> None:
+    world = ServerWorld()
+    bank = world.bank(1)
+    world.post("1:0", "7:0")
+    world.answer(bank, CreateMappingReq)
+    world.is_store_broken = True
+    world.delete("1:0")
+    assert world.asked(bank) == ["+B1:0 C7:0"]
+    assert world.state("1:0") is MappingState.ACTIVE
+
+
+@pytest.mark.parametrize("failures", [1, 3])
+def test_mapping_that_could_not_be_noted_as_sent_is_tried_again(failures: int) -> None:
+    world = ServerWorld()
+    world.post("1:0", "7:0")
+    world.is_store_broken = True
+    bank = world.bank(1)
+    assert (world.asked(bank), world.state("1:0")) == ([], MappingState.NEW)
+    world.advance(STORE_RETRY_S * (failures - 1) + 0.1)
+    world.is_store_broken = False
+    assert world.asked(bank) == []
+    world.advance(STORE_RETRY_S)
+    assert world.asked(bank) == ["+B1:0 C7:0"]
+    world.answer(bank, CreateMappingReq)
+    assert world.state("1:0") is MappingState.ACTIVE
+    assert world.coordinator.next_deadline() is None
+
+
+def test_retry_does_not_move_the_limit_for_answers_that_are_owed() -> None:
+    world = ServerWorld()
+    bank = world.bank(1)
+    world.post("1:0", "7:0")
+    world.advance(ANSWER_TIMEOUT_S - 1)
+    world.is_store_broken = True
+    world.run(world.coordinator.on_store_failed(StoreSent(1, ()), world.now))
+    world.advance(0.9)
+    assert bank not in world.closed
+    world.advance(0.2)
+    assert "unanswered" in world.closed[bank]
+
+
+def test_bankd_that_left_is_not_tried_again() -> None:
+    world = ServerWorld()
+    world.post("1:0", "7:0")
+    world.is_store_broken = True
+    world.lose(world.bank(1))
+    world.run(world.coordinator.on_store_failed(StoreSent(1, ()), world.now))
+    assert world.coordinator.next_deadline() is None

@@ -29,6 +29,8 @@ def plan(wanted: Mapping[str, str], current: Mapping[str, str], occupied: tuple[
         {ClientSlot.parse(client): BankSlot.parse(bank) for client, bank in current.items()},
         candidates,
         {BankSlot.parse(bank) for bank in occupied},
+        # The card in B1:1 cannot be used now.
+        lambda _client, banks: sorted(banks, key=lambda bank: (bank == BankSlot.parse("B1:1"), bank)),
     )
 
 
@@ -51,6 +53,8 @@ def text(found: FleetPlan) -> list[str]:
         ),
         # A client that has a card of the pool keeps it, in whatever order they come.
         ({"C7:0": "label:pool", "C8:0": "label:pool"}, {"C8:0": "B1:0"}, ["+C7:0 B1:1"]),
+        # Of those that are free, it gets the best.
+        ({"C7:0": "label:other"}, {}, ["+C7:0 B1:2"]),
         # A number that two cards have is that of the card that it has.
         ({"C7:0": TWINS}, {"C7:0": "B1:5"}, []),
         # Unless another names it.
@@ -67,7 +71,7 @@ def test_changes_lead_to_what_is_wanted(wanted: dict[str, str], current: dict[st
         ({"C7:0": "B1:0", "C8:0": "B1:0"}, (), "C7:0 and C8:0 both want B1:0"),
         ({"C7:0": "B1:0"}, ("B1:0",), "B1:0 is in use"),
         ({"C7:0": "label:pool"}, ("B1:0", "B1:1"), "none of the 2 cards of label:pool is free"),
-        ({"C7:0": "label:none"}, (), "none of the 0 cards"),
+        ({"C7:0": "label:none"}, (), "no bank has a card of label:none"),
         ({"C7:0": TWINS}, (), "C7:0: iccid:890010…0018 is the number of 2 cards, in B1:4, B1:5"),
     ],
 )

@@ -5,6 +5,7 @@ import pytest
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.core.actions import StoreLock
+from remsim.server.core.following import NOTICED_S
 from remsim.server.core.slotmap import ConflictError
 from remsim.wire.link.actions import LinkId
 from remsim.wire.messages.extensions import CardInd
@@ -276,6 +277,47 @@ def test_two_cards_with_one_number_move_nothing() -> None:
     assert bank.log[-1].fields["reason"] == "2 slots have a card with this number"
     bank.put(None, 2)
     assert bank.mapped() == {"C7:0": "B1:3"}
+
+
+def test_a_bank_that_is_lost_leaves_no_mapping_to_a_twin_of_its_card() -> None:
+    bank = Bank(A=0)
+    bank.map_card("C7:0", "B1:0", follows="A")
+    other = bank.bank(2, is_own=True)
+    bank.put("A", 3, other=other)
+    bank.advance(NOTICED_S + 1.0)
+    bank.lose(bank.link)
+    assert bank.mapped() == {"C7:0": "B1:0"}
+    assert bank.log[-1].fields["reason"] == "2 slots have a card with this number"
+    (warning,) = bank.coordinator.watch.look([], bank.now).values()
+    assert warning.text == "the cards in B1:0 and B2:3 have one number, 890010…0018"
+    # Nothing that happens besides changes that, until the bank is back and its slot is empty.
+    bank.put("B", 4, other=other)
+    bank.run(bank.coordinator.following.look())
+    assert bank.mapped() == {"C7:0": "B1:0"}
+    bank.link = bank.bank(1, is_own=True)
+    assert bank.mapped() == {"C7:0": "B1:0"}
+    bank.put(None, 0)
+    assert bank.mapped() == {"C7:0": "B2:3"}
+
+
+def test_one_that_waits_does_not_choose_between_twins_of_which_one_is_in_a_lost_bank() -> None:
+    bank = Bank(A=0)
+    bank.map_card("C7:0", "B1:0", follows="A")
+    bank.put("C", 0)
+    bank.settle()
+    other = bank.bank(2, is_own=True)
+    bank.coordinator.lending.may_use = lambda _slot, _client: False
+    bank.put("A", 5)
+    bank.put("A", 3, other=other)
+    bank.coordinator.lending.may_use = lambda _slot, _client: True
+    bank.advance(NOTICED_S + 1.0)
+    bank.lose(bank.link)
+    bank.put("A", 3, other=other)
+    assert (bank.mapped(), bank.parked_clients()) == ({}, ["C7:0"])
+    bank.put(None, 3, other=other)
+    bank.put("A", 3, other=other)
+    # Both were not seen together for long now: the card may have been moved.
+    assert bank.mapped() == {"C7:0": "B2:3"}
 
 
 def test_one_whose_slot_gets_the_card_of_another_that_waited_waits_itself() -> None:

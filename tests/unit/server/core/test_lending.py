@@ -410,3 +410,16 @@ def test_a_lease_about_which_a_decision_waits_is_not_revoked_at_the_same_time() 
     assert shop.coordinator.lending.revoke({number: "x"}) == []
     shop.commit()
     assert shop.lease(number).end is LeaseEnd.RELEASED
+
+
+def test_a_mapping_that_takes_any_card_gets_one_that_can_be_used() -> None:
+    shop = Shop(cards=6)
+    lending = shop.coordinator.lending
+    slots = [BankSlot(1, nr) for nr in range(6)]
+    shop.receive(shop.link, CardInd(slots[2], ICCID))
+    shop.receive(shop.link, CardInd(slots[2], None))
+    shop.receive(shop.link, ReaderHealthInd(slots[1], ReaderState.SUSPENDED, 3, None))
+    shop.take("C7:0", pool="B1:0")
+    lending.may_use = lambda bank, _client: bank != slots[3]
+    assert lending.free_for(ClientSlot(8, 0), slots) == [slots[4], slots[5], slots[1], slots[2], slots[3]]
+    assert lending.best_first(ClientSlot(8, 0), slots)[0] == slots[0]

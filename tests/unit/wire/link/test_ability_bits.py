@@ -9,8 +9,8 @@ from remsim.wire.link import abilities, ability_bits
 @pytest.mark.parametrize(
     ("software", "version", "expected"),
     [
-        ("remsim-client", "0.3.0+x7d7f", abilities.ABILITIES),
-        ("remsim-client", "0.3.0+x7fff", abilities.REGISTRY),
+        ("remsim-client", "0.3.0+xfd7f", abilities.ABILITIES),
+        ("remsim-client", "0.3.0+xffff", abilities.REGISTRY),
         ("remsim-client", "0.3.0+x0", ()),
         ("remsim-client", "0.3.0+x5", ("echo.1", "slots.1")),
         # Bits of later versions say nothing to this one.
@@ -72,4 +72,5 @@ def test_every_ability_has_the_bit_that_it_had() -> None:
         "inventory.1": 0x1000,
         "trace.1": 0x2000,
         "times.1": 0x4000,
+        "conditions.1": 0x8000,
     }

@@ -84,6 +84,7 @@ TABLE: list[tuple[Message, set[ComponentType], str]] = [
         "extensions: as above",
     ),
     (health.InventoryInd(BANK), set(), "extensions: as above"),
+    (health.HostConditionsInd(()), set(), "extensions: as above"),
     (extensions.TraceReq(30_000, BANK), set(), "extensions: as above"),
     (extensions.TraceInd(0, (), BANK), set(), "extensions: as above"),
     (rspro.ConfigClientBankReq(BANK, rspro.IpPort(IPv4Address("127.0.0.1"), 9999)), {CLIENT_ROLE}, "c"),

@@ -37,11 +37,11 @@ async def once(
         return await work()
     # A key is one caller's, for one path; what others use as theirs means nothing here.
     name = (grant.token_id, request.url.path, key)
-    digest = hashlib.blake2b(body, digest_size=16).digest()
-    found = kept.begin(name, digest, time.monotonic())
+    found = kept.begin(name, _digest(request, body), time.monotonic())
     match found:
         case KeptAnswer():
-            return Response(found.body, found.status, {"Idempotent-Replay": "true"}, found.media_type)
+            headers = {"Idempotent-Replay": "true"} | ({"ETag": found.etag} if found.etag else {})
+            return Response(found.body, found.status, headers, found.media_type)
         case KeyUse.OTHER_REQUEST:
             text = "this Idempotency-Key was used for another request"
             raise ApiError(422, "key_reused", text, "take a new key for each request")
@@ -55,5 +55,12 @@ async def once(
                 # It may be tried again: what is refused was not done.
                 kept.forget(name)
                 raise
-            kept.finish(name, KeptAnswer(answer.status_code, bytes(answer.body), answer.media_type))
+            etag = answer.headers.get("etag", "")
+            kept.finish(name, KeptAnswer(answer.status_code, bytes(answer.body), answer.media_type, etag))
             return answer
+
+
+def _digest(request: Request, body: bytes) -> bytes:
+    """That of what is asked for: the query says as much as the body (``dry_run``), but not how long a caller waits."""
+    query = sorted((name, value) for name, value in request.query_params.multi_items() if name != "timeout")
+    return hashlib.blake2b(repr(query).encode() + b"\0" + body, digest_size=16).digest()

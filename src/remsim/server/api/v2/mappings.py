@@ -15,7 +15,7 @@ from remsim.server.api.errors import V2, ApiError, not_found
 from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
 from remsim.server.api.v2.answers import gives, page, problems, shown
-from remsim.server.api.v2.choosing import check_unambiguous, places_for, read_card
+from remsim.server.api.v2.choosing import check_unambiguous, number_to_follow, places_for, read_card
 from remsim.server.api.v2.idempotency import TheKept, once
 from remsim.server.api.v2.peers import KeyHeader
 from remsim.server.api.v2.reading import (
@@ -137,7 +137,8 @@ async def put_mapping(
 ) -> Response:
     """Give a client slot this card, in place of any other that it has. The answer comes when that is stored.
 
-    With a label, a card that the slot has already is kept, else it gets the first one that is free.
+    With a label, a card that the slot has already is kept, else it gets one that is free: one that it can use now, if
+    there is any.
     """
     slot = client_slot(client)
     patience_s = duration(timeout, "timeout", most_s=MAX_WAIT_S)
@@ -147,10 +148,10 @@ async def put_mapping(
     check_preconditions(request, mapping_tag(_visible(query, grant, slot)))
     if waiting is not None and order.follow != "slot" and _is_awaited(query, grant, waiting, order.card):
         return _shown(query, grant, waiting, 200 if wait is None else 202)
-    bank = _chosen(query, grant, order.card, before)
+    bank = _chosen(runtime, grant, slot, order.card, before)
     await require_operator(request, grant, bank_id=bank.bank_id, client_id=slot.client_id)
     is_new = before is None or before.bank != bank
-    follows = _followed(query, bank) if order.follow == "card" else None
+    follows = number_to_follow(query, bank, before) if order.follow == "card" else None
     if is_new:
         await _map(runtime, query, grant, actor, slot, bank, before or waiting, follows)
     elif before is not None and order.follow is not None and before.follows != follows:
@@ -270,17 +271,11 @@ def _is_awaited(query: ServerQuery, grant: Grant, waiting: ParkedInfo, card: str
     return is_same and not places_for(query, grant, choice) and sight_of(grant)(waiting.left, waiting.client)
 
 
-def _followed(query: ServerQuery, bank: BankSlot) -> str:
-    """The number of the card that a mapping is to follow. Raises ApiError."""
-    iccid = query.number(bank)
-    if iccid is None:
-        text = f"the number of the card in {bank} is not known, so it cannot be followed"
-        raise ApiError(409, "conflict", text, "see remsim ctl slots; a classic bankd tells no numbers")
-    return iccid
-
-
-def _chosen(query: ServerQuery, grant: Grant, card: str, before: MappingInfo | None) -> BankSlot:
-    """The slot of the card that an order names. Raises ApiError."""
+def _chosen(
+    runtime: ServerRuntime, grant: Grant, client: ClientSlot, card: str, before: MappingInfo | None
+) -> BankSlot:
+    """The slot of the card that an order names; of several, one that can be used now. Raises ApiError."""
+    query = runtime.query
     choice = read_card(query, card)
     found = places_for(query, grant, choice)
     if choice.kind is CardChoiceKind.SLOT:
@@ -290,11 +285,11 @@ def _chosen(query: ServerQuery, grant: Grant, card: str, before: MappingInfo | N
     if before is not None and before.bank in found:
         return before.bank
     check_unambiguous(choice, found)
-    free = next((slot for slot in found if query.mapping(slot) is None and query.lock(slot) is None), None)
-    if free is None:
+    free = runtime.leases.free_for(client, found)
+    if not free:
         text = f"none of the {len(found)} cards is free" if len(found) > 1 else "the card is in use, or locked"
         raise ApiError(409, "conflict", text, "take it away from a client slot first")
-    return free
+    return free[0]
 
 
 def _visible(query: ServerQuery, grant: Grant, slot: ClientSlot) -> MappingInfo | ParkedInfo | None:

@@ -41,6 +41,7 @@ KeyHeader = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
+        min_length=1,
         max_length=255,
         description="the same request with the same key is done once; the answer is given again, within a day",
     ),

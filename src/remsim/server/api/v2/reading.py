@@ -11,6 +11,7 @@ from fastapi import Path, Query, Request
 from pydantic import BaseModel, ValidationError, WithJsonSchema
 
 from remsim.core.ids import MAX_ID, BankSlot, ClientSlot
+from remsim.rest.complaints import complaint
 from remsim.rest.models import CLIENT_SLOT
 from remsim.server.api.errors import ApiError, bad_request
 from remsim.server.api.reading import read_body
@@ -140,9 +141,8 @@ def read_model(raw: bytes, model: type[M]) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])[:100] or "the body"
-        raise bad_request(f"{where}: {first['msg'][:200]}", _SCHEMA) from None
+        said = complaint(error, model)
+        raise bad_request(said.text, f"{said.hint}; {_SCHEMA}" if said.hint else _SCHEMA) from None
 
 
 async def read_json(request: Request) -> bytes:
