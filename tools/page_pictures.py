@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Takes the manual's pictures of the page, from today's page: ``.venv/bin/python -m tools.page_pictures``.
 
-They are what the browser tests see, so each shows what a test has looked at.
+They are what the browser tests see, so each shows what a test has looked at; and these tests fail where the page does
+not look like its picture any more.
 """
 
 import os

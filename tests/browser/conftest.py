@@ -2,11 +2,10 @@
 """One Chromium for all tests of the page, servers in this loop or as programs, and what must hold of every look at it.
 
 Whatever a test does, no request may go anywhere else, no script may fail, and nothing may be against the page's
-policy. With REMSIM_SCREENSHOTS=FOLDER, the views are kept there as pictures.
+policy. With REMSIM_SCREENSHOTS=FOLDER, the views are kept there as pictures (``tests.browser.pictures``).
 """
 
 import asyncio
-import os
 import secrets
 import shutil
 import threading
@@ -168,17 +167,3 @@ async def site(chromium: Browser, tmp_path: Path) -> AsyncIterator[Site]:
         made = Site(chromium, service, tmp_path, stack)
         yield made
         made.check()
-
-
-def are_pictures_wanted() -> bool:
-    """Whether it matters what the page looks like, and not only that it is right."""
-    return bool(os.environ.get("REMSIM_SCREENSHOTS"))
-
-
-async def picture(page: Page, name: str) -> None:
-    """Keep what the page looks like, where pictures are wanted."""
-    if are_pictures_wanted():
-        folder = os.environ["REMSIM_SCREENSHOTS"]
-        size = page.viewport_size or {"width": 0, "height": 0}
-        path = Path(folder) / f"{name}-{size['width']}x{size['height']}.png"
-        await page.screenshot(path=path, animations="disabled")

@@ -16,7 +16,8 @@ from remsim.demo.stage import BANK_ID, CLIENT, Stage
 from remsim.pki.credentials import Credentials
 from remsim.server.core.tokens import TokenRole
 from tests.browser import peers
-from tests.browser.conftest import PATIENCE_MS, Site, are_pictures_wanted, live, picture
+from tests.browser.conftest import PATIENCE_MS, Site, live
+from tests.browser.pictures import are_pictures_wanted, picture
 from tests.doubles.certificates import SERVER, CertificateWorld
 from tests.doubles.programs import Program, remsim
 from tests.doubles.server_rig import running_server

@@ -16,7 +16,8 @@ from playwright.async_api import Browser, Page, expect
 from remsim.config import ServerConfig
 from remsim.server.core.tokens import Scope, TokenRole
 from remsim.server.store.tokens import create_token
-from tests.browser.conftest import PATIENCE_MS, live, picture
+from tests.browser.conftest import PATIENCE_MS, live
+from tests.browser.pictures import picture
 from tests.doubles.programs import Program, remsim
 from tests.doubles.quick_start import wait_until_ready
 

@@ -8,7 +8,8 @@ from playwright.async_api import Page, expect
 
 from remsim.server.core.tokens import TokenRole
 from tests.browser import peers
-from tests.browser.conftest import Site, live, picture
+from tests.browser.conftest import Site, live
+from tests.browser.pictures import picture
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -2,6 +2,7 @@
 """Logging in with a token and with a link, and what happens when a token ends while somebody looks."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from remsim.server.core.tokens import TokenRole
 from remsim.server.page import stream
 from remsim.server.store.page_files import PageFiles
 from remsim.server.store.tokens import revoke_token
-from tests.browser.conftest import Site, live, picture
+from tests.browser.conftest import Site, live
+from tests.browser.pictures import picture
 from tests.doubles.certificates import SERVER, CertificateWorld
 from tests.doubles.server_rig import running_server
 
@@ -86,12 +88,14 @@ async def test_token_that_expires_meanwhile_ends_what_is_open_and_says_why(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "CHECK_S", 0.2)
-    token = await site.token(TokenRole.VIEWER, lifetime_s=2.0)
+    token = await site.token(TokenRole.VIEWER, lifetime_s=1800.0)
     page = await site.browser()
     await page.goto(f"{site.address}/login?next=/activity")
     await page.get_by_label("Access token").fill(token)
     await page.get_by_role("button", name="Log in").click()
     await live(page)
+    assert site.service.app is not None
+    monkeypatch.setattr(site.service.app.state.judge, "_now", lambda: time.time() + 3600)
     await expect(page.get_by_role("alert")).to_have_text(
         "Your session has ended because its token has expired. Log in with another one."
     )

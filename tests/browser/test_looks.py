@@ -13,7 +13,9 @@ from playwright.async_api import Page, expect
 from remsim.core.ids import ClientSlot
 from remsim.server.core.tokens import TokenRole
 from tests.browser import peers
-from tests.browser.conftest import PHONE, WIDE, Scheme, Site, live, picture
+from tests.browser.conftest import PHONE, WIDE, Scheme, Site, live
+from tests.browser.pictures import MOST_DIFFERENT, difference, picture
+from tests.reference import ROOT
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -154,3 +156,12 @@ async def test_updates_move_nothing_that_one_aims_at(full: Site) -> None:
         await expect(page.locator('[data-slot="B1:22"]')).to_have_attribute("data-state", "active")
         await expect(page.locator("#bank5")).to_be_visible()
         assert await page.locator('[data-slot="B1:20"]').bounding_box() == before
+
+
+async def test_pictures_of_the_manual_are_told_apart(site: Site) -> None:
+    names = ("page.png", "page-leases.png", "page-slot.png")
+    one, other, third = [(ROOT / "docs" / "pictures" / name).read_bytes() for name in names]
+    context = (await site.browser()).context
+    assert await difference(context, one, one) == 0
+    for first, second in ((one, other), (one, third), (other, third)):
+        assert await difference(context, first, second) > 10 * MOST_DIFFERENT

@@ -9,7 +9,8 @@ from playwright.async_api import Page, expect
 
 from remsim.core.ids import BankSlot, ClientSlot
 from tests.browser import peers
-from tests.browser.conftest import Site, picture
+from tests.browser.conftest import Site
+from tests.browser.pictures import picture
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -9,7 +9,8 @@ from playwright.async_api import expect
 from remsim.core.ids import ClientSlot
 from remsim.server.core.tokens import Scope, TokenRole
 from tests.browser import peers
-from tests.browser.conftest import Site, live, picture
+from tests.browser.conftest import Site, live
+from tests.browser.pictures import picture
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

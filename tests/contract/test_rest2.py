@@ -397,6 +397,13 @@ async def test_a_mapping_that_follows_its_card(lab: Lab) -> None:
     assert first.json()["follow"] == "slot"
     second = await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:0", "follow": "card"})
     assert (second.status_code, second.json()["follow"], second.headers["etag"]) == (200, "card", first.headers["etag"])
+    # Also when nobody knows what is in the slot.
+    bank.send(CardInd(BankSlot(1, 0), None))
+    await bank.settle()
+    again = await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:0", "follow": "card"})
+    assert (again.status_code, again.json()["follow"]) == (200, "card")
+    bank.send(CardInd(BankSlot(1, 0), ICCIDS[0]))
+    await bank.settle()
     # What it follows is kept unless the order says something else.
     third = await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:0"})
     assert third.json()["follow"] == "card"

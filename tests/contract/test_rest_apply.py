@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from remsim.core.ids import BankSlot
+from remsim.redaction import shorten_iccid
 from remsim.server.core.tokens import Scope, TokenRole
+from remsim.wire.messages.extensions import CardInd
 from tests.doubles.rest_lab import V2, Lab, problem
 from tests.doubles.server_rig import running_server
+
+ICCIDS = ("8900101234567890018", "8900101234567890026", "8900101234567890034")
 
 
 @pytest.fixture
@@ -158,3 +163,37 @@ class TestApply:
         done = await rest.post(f"{V2}/apply", json={"mappings": {}, "labels": {}})
         assert [change["subject"] for change in done.json()["changes"]] == ["C7:0", "B1:0"]
         assert await self.state(lab) == ({"C8:0": "B1:1", "C7:1": "B2:0"}, {"B2:0": ["x"]})
+
+    async def test_what_mappings_follow_is_part_of_the_state(self, lab: Lab) -> None:
+        bank = await lab.bank(1)
+        for nr, iccid in enumerate(ICCIDS):
+            bank.send(CardInd(BankSlot(1, nr), iccid))
+        await bank.settle()
+        followed = {"card": f"iccid:{ICCIDS[0]}", "follow": "card"}
+        fleet = {"mappings": {"C7:0": followed, "C7:1": "B1:1", "C7:2": {"card": "B1:2", "follow": "slot"}}}
+        dry = await lab.admin.post(f"{V2}/apply?dry_run=true", json=fleet)
+        made = await lab.admin.post(f"{V2}/apply", json=fleet)
+        assert dry.json()["changes"] == made.json()["changes"]
+        assert made.json()["changes"][0] == {"kind": "mapping", "subject": "C7:0", "after": "B1:0, follows its card"}
+        assert await self.follows(lab) == {"C7:0": "card", "C7:1": "slot", "C7:2": "slot"}
+        assert (await lab.admin.post(f"{V2}/apply", json=fleet)).json()["changes"] == []
+        # A mapping that stays is not made anew for it; and what is not said of it stays.
+        tags = [(await lab.admin.get(f"{V2}/mappings/C7:{nr}")).headers["etag"] for nr in range(3)]
+        other = {"mappings": {"C7:0": "B1:0", "C7:1": {"card": "B1:1", "follow": "card"}, "C7:2": "B1:2"}}
+        (change,) = (await lab.admin.post(f"{V2}/apply", json=other)).json()["changes"]
+        assert (change["subject"], change["before"], change["after"]) == ("C7:1", "B1:1", "B1:1, follows its card")
+        assert [(await lab.admin.get(f"{V2}/mappings/C7:{nr}")).headers["etag"] for nr in range(3)] == tags
+        assert await self.follows(lab) == {"C7:0": "card", "C7:1": "card", "C7:2": "slot"}
+        entries = (await lab.admin.get(f"{V2}/audit")).json()["items"]
+        assert entries[-1]["detail"] == f"C7:1 follows the card {shorten_iccid(ICCIDS[1])}"
+        # Two exchange what they follow, and the card of a third one is not known.
+        swap = {"C7:0": {"card": "B1:1", "follow": "card"}, "C7:1": {"card": "B1:0", "follow": "card"}}
+        assert (await lab.admin.post(f"{V2}/apply", json={"mappings": swap})).status_code == 200
+        assert await self.follows(lab) == {"C7:0": "card", "C7:1": "card"}
+        unknown = {"C7:0": "B1:1", "C7:1": "B1:0", "C7:5": {"card": "B1:5", "follow": "card"}}
+        problem(await lab.admin.post(f"{V2}/apply", json={"mappings": unknown}), 409, "conflict")
+        assert await self.follows(lab) == {"C7:0": "card", "C7:1": "card"}
+        await bank.close()
+
+    async def follows(self, lab: Lab) -> dict[str, str]:
+        return {item["client"]: item["follow"] for item in (await lab.admin.get(f"{V2}/mappings")).json()["items"]}

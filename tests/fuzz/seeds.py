@@ -323,7 +323,11 @@ def found(name: str) -> list[bytes]:
     return [bytes.fromhex(line) for line in path.read_text(encoding="ascii").splitlines()] if path.exists() else []
 
 
+@cache
+def _made(name: str) -> tuple[bytes, ...]:
+    return tuple(_MADE[name]()) if name in _MADE else ()
+
+
 def seeds(name: str, longest: int) -> list[bytes]:
     """What a target is begun with, nothing longer than ``longest``, nothing twice."""
-    made = _MADE[name]() if name in _MADE else ()
-    return [raw for raw in dict.fromkeys([*found(name), *made]) if len(raw) <= longest]
+    return [raw for raw in dict.fromkeys([*found(name), *_made(name)]) if len(raw) <= longest]

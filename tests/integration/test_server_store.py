@@ -365,6 +365,13 @@ async def test_new_database_is_what_all_migrations_make(tmp_path: Path) -> None:
     assert differing == set()
 
 
+def test_new_database_is_committed_once(tmp_path: Path) -> None:
+    """A commit for each table and index would be two dozen, each of which waits for the disk."""
+    database._make_file(tmp_path / "server.sqlite")
+    # The file change counter (SQLite, Database File Format, 1.3.6).
+    assert int.from_bytes((tmp_path / "server.sqlite").read_bytes()[24:28]) == 1
+
+
 def test_forms_of_the_database_are_those_that_alembic_knows() -> None:
     with resources.as_file(resources.files("remsim.server.store") / "migrations") as folder:
         script = ScriptDirectory(str(folder))

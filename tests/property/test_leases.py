@@ -8,7 +8,7 @@ is lost, everybody who waits is served in the order of the requests, and the dat
 import asyncio
 import random
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from ipaddress import ip_address
 from itertools import pairwise
@@ -22,6 +22,7 @@ from remsim.logs import get_logger
 from remsim.server.core.actions import Action, Actor, Audited, Decision, Entry, Note, StoreLease
 from remsim.server.core.card_choice import CardChoice
 from remsim.server.core.coordinator import Coordinator, ServerSettings
+from remsim.server.core.event_feed import EventDraft
 from remsim.server.core.leases import LeaseState
 from remsim.server.core.slotmap import ConflictError
 from remsim.server.store import database
@@ -99,7 +100,12 @@ class Life:
 
     # The store's listener
 
-    def on_stored(self, decision: Decision, mapping_ids: tuple[int, ...], created_at: float) -> None:
+    def to_tell(self, decisions: Sequence[tuple[Decision, float]]) -> list[tuple[EventDraft, ...]]:
+        return [()] * len(decisions)
+
+    def on_stored(
+        self, decision: Decision, mapping_ids: tuple[int, ...], created_at: float, announcement: int | None
+    ) -> None:
         self.run(self.coordinator.on_stored(decision, self._clock.now, mapping_ids=mapping_ids, created_at=created_at))
 
     def on_store_failed(self, decision: Decision) -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every target of the fuzzer, without it: over the captured vectors, over earlier finds, and over what is drawn."""
 
+from functools import cache
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +12,14 @@ from tests.fuzz import keeping
 from tests.fuzz.seeds import FOUND, found, seeds
 from tests.fuzz.target import Target, cut, joined, portions
 from tests.fuzz.targets import TARGETS
+
+
+@cache
+def _drawn(name: str) -> st.SearchStrategy[bytes]:
+    """Seeds that are damaged, and anything."""
+    damaged = st.sampled_from(seeds(name, TARGETS[name].longest)).flatmap(strategies.mutated)
+    return damaged | st.binary(max_size=64)
+
 
 every = pytest.mark.parametrize("name", TARGETS)
 
@@ -28,9 +38,7 @@ def test_seeds_and_earlier_finds_are_read_or_refused(name: str) -> None:
 @settings(max_examples=settings().max_examples // 3)
 @given(data=st.data())
 def test_drawn_bytes_are_read_or_refused(name: str, data: st.DataObject) -> None:
-    target = TARGETS[name]
-    damaged = st.sampled_from(seeds(name, target.longest)).flatmap(strategies.mutated)
-    target.accepts(data.draw(damaged | st.binary(max_size=64)))
+    TARGETS[name].accepts(data.draw(_drawn(name)))
 
 
 @every

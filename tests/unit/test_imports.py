@@ -172,7 +172,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "server": (
         ("core.*", "changes"),
-        ("core.coordinator", "store.schema"),
+        ("core.coordinator", "store.schema", "change_entry"),
         ("store.*", "authority.monitor", "health_query", "waiting_query"),
         ("authority.*", "api.limits", "api.v1.shapes", "mapping_lacks"),
         ("query",),

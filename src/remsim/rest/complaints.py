@@ -9,6 +9,10 @@ from pydantic.fields import FieldInfo
 
 from remsim.core.values import dataclass
 
+#: What says that a value is not of a kind.
+_KINDS: Final = frozenset({"string_type", "model_type"})
+#: How places name which kind of a value is meant.
+_ALTERNATIVES: Final = frozenset({"[key]", "str", "MappingOrder"})
 #: Of what was given and of its place, so much is said again.
 _MAX_SHOWN: Final = 40
 _MAX_PLACE: Final = 100
@@ -29,15 +33,18 @@ class Complaint:
 
 def complaint(error: ValidationError, model: type[BaseModel]) -> Complaint:
     """The first thing that is wrong with a body of this model."""
-    first = error.errors(include_url=False, include_context=False)[0]
-    place = first["loc"]
+    errors = error.errors(include_url=False, include_context=False)
+    # Where a value may be of two kinds, that it is not of the other one is no fault of its own.
+    first = next((each for each in errors if each["type"] not in _KINDS), errors[0])
+    place = tuple(part for part in first["loc"] if part not in _ALTERNATIVES)
     found = _field(model, place[0]) if place else None
     where = _where(place, found)
     example = "" if found is None else _example(found)
     given: object = first["input"]
     match first["type"]:
         case "extra_forbidden":
-            return Complaint(f"{where}: there is no such member; there are {', '.join(_names(model))}")
+            there_are = "" if len(place) > 1 else f"; there are {', '.join(_names(model))}"
+            return Complaint(f"{where}: there is no such member{there_are}", example)
         case "model_type" if not place:
             return Complaint("the body is no JSON object")
         case "missing":
@@ -60,7 +67,7 @@ def _where(place: tuple[int | str, ...], found: FieldInfo | None) -> str:
     if not place:
         return "the body"
     name = place[0] if found is None or found.alias is None else found.alias
-    return ".".join(str(part) for part in (name, *place[1:]) if part != "[key]")[:_MAX_PLACE]
+    return ".".join(str(part) for part in (name, *place[1:]))[:_MAX_PLACE]
 
 
 def _field(model: type[BaseModel], name: int | str) -> FieldInfo | None:

@@ -505,8 +505,10 @@ class MappingOrder(V2Order):
 class FleetOrder(V2Order):
     """A desired state as a whole; a part that is left out stays as it is."""
 
-    mappings: dict[ClientSlotText, str] | None = Field(
-        None, description="which card each client slot has; others have none", examples=[{"C7:0": "label:roaming"}]
+    mappings: dict[ClientSlotText, str | MappingOrder] | None = Field(
+        None,
+        description="which card each client slot has, and what its mapping follows; others have none",
+        examples=[{"C7:0": "label:roaming"}],
     )
     labels: dict[str, list[str]] | None = Field(
         None, description="which labels each slot or card has; others have none", examples=[{"B1:3": ["roaming"]}]

@@ -7,7 +7,7 @@ All methods run in the event loop.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, get_args
 
 from remsim.core.errors import RemsimError
@@ -23,7 +23,7 @@ from remsim.net.connections import ConnectionManager, DialledLink
 from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.runtime.tasks import Alarm, TaskOwner
 from remsim.policy.mapping import OPEN, MappingPolicy
-from remsim.redaction import shorten_iccid
+from remsim.server.change_entry import change_entry, followed_text, pair_text
 from remsim.server.changes import Changes
 from remsim.server.core.actions import (
     Action,
@@ -38,6 +38,7 @@ from remsim.server.core.actions import (
     StoredAnnouncement,
     StoreDeletion,
     StoredWebhook,
+    StoreFollow,
     StoreGrant,
     StoreLease,
     StoreLock,
@@ -240,7 +241,7 @@ class ServerRuntime:
         """Map two slots; returns when that is committed. Raises PolicyRefusalError, ConflictError and StoreError."""
         self._check_policy(bank, client, by)
         await self._store(
-            self.coordinator.plan_creation(bank, client), Entry(by, "mapping.create", _pair(bank, client))
+            self.coordinator.plan_creation(bank, client), Entry(by, "mapping.create", pair_text(bank, client))
         )
 
     async def change_mappings(
@@ -251,18 +252,21 @@ class ServerRuntime:
         *,
         labels: dict[str, tuple[str, ...]] | None = None,
         follows: dict[BankSlot, str] | None = None,
+        followed: dict[ClientSlot, str | None] | None = None,
         is_trial: bool = False,
     ) -> None:
         """End the mappings of client slots, make others, and change labels; returns when that is committed.
 
-        ``follows`` are the numbers of the cards that new mappings follow, by their bank slots. Either everything is
-        stored or nothing; of a trial nothing, but it fails where the change would. Raises PolicyRefusalError,
-        UnknownMappingError, ConflictError, LabelError and StoreError.
+        ``follows`` are the numbers of the cards that new mappings follow, by their bank slots; ``followed`` what others
+        are to follow from now on, by their client slots (None: their slot). Either everything is stored or nothing; of
+        a trial nothing, but it fails where the change would. Raises PolicyRefusalError, UnknownMappingError,
+        ConflictError, LabelError and StoreError.
         """
         slotmap = self.coordinator.slotmap
         found: list[Mapping] = []
         waiting: list[ParkedMapping] = []
-        for client in ended:
+        leaving, followed = frozenset(ended), followed or {}
+        for client in sorted(leaving):
             mapping, parked = slotmap.by_client_slot(client), slotmap.parked_of_client(client)
             if mapping is not None:
                 found.append(mapping)
@@ -273,36 +277,37 @@ class ServerRuntime:
         for bank, client in created:
             self._check_policy(bank, client, None if is_trial else by)
             if follows is not None and bank in follows:
-                self.coordinator.check_follow(client, follows[bank])
-        decision = self.coordinator.plan_change(found, created, labels, follows, unparked=waiting)
+                self.coordinator.check_follow(client, follows[bank], leaving)
+        changes = [self._plan_follow(client, iccid, leaving) for client, iccid in followed.items()]
+        decision = self.coordinator.plan_change(
+            found, created, labels, follows, unparked=waiting, follow_changes=changes
+        )
         if decision is None:
             return
         if is_trial:
             # Gives back what was reserved for it.
-            self._executor.run(self.coordinator.on_store_failed(decision))
+            self._executor.run(self.coordinator.on_store_failed(decision, self._loop.time()))
             return
-        leaving: list[Mapping | ParkedMapping] = [*found, *waiting]
-        gone = [f"-{_pair(each.bank, each.client)}" for each in leaving]
-        new = [f"+{_pair(bank, client)}" for bank, client in created]
-        named = [
-            f"{shown_subject(subject)}: {' '.join(names) or 'no labels'}" for subject, names in (labels or {}).items()
-        ]
-        entry = Entry(by, "mapping.change", _one(gone, new, named), detail=", ".join([*gone, *new, *named]))
-        await self._store(decision, entry)
+        gone = [*((each.bank, each.client) for each in found), *((each.bank, each.client) for each in waiting)]
+        await self._store(decision, change_entry(by, gone, created, labels or {}, followed))
 
     async def follow(self, client: ClientSlot, iccid: str | None, by: Actor) -> None:
         """Let the mapping of a client slot follow this card, or stay with its slot; returns when that is committed.
 
         Raises UnknownMappingError, ConflictError and StoreError.
         """
+        decision = self._plan_follow(client, iccid)
+        mapping = self.coordinator.slotmap.get(decision.mapping_id)
+        target = str(client) if mapping is None else pair_text(mapping.bank, client)
+        await self._store(decision, Entry(by, "mapping.follow", target, detail=followed_text(iccid)))
+
+    def _plan_follow(self, client: ClientSlot, iccid: str | None, leaving: Collection[ClientSlot] = ()) -> StoreFollow:
         mapping = self.coordinator.slotmap.by_client_slot(client)
         if mapping is None:
             raise UnknownMappingError(f"{client} is not mapped")
         if iccid is not None:
-            self.coordinator.check_follow(client, iccid)
-        decision = self.coordinator.plan_follow(mapping, iccid)
-        detail = "its slot" if iccid is None else f"the card {shorten_iccid(iccid)}"
-        await self._store(decision, Entry(by, "mapping.follow", _pair(mapping.bank, client), detail=detail))
+            self.coordinator.check_follow(client, iccid, leaving)
+        return self.coordinator.plan_follow(mapping, iccid)
 
     async def set_labels(self, subject: str, labels: Iterable[str], by: Actor) -> None:
         """Give a slot, client slot or card these labels and no others; returns when that is committed.
@@ -340,7 +345,7 @@ class ServerRuntime:
         decision = self._policy.decide(client, bank, self.coordinator.inventory.number(bank))
         if not decision.is_allowed:
             if by is not None:
-                entry = Entry(by, "mapping.create", _pair(bank, client), audit.REFUSED, decision.reason)
+                entry = Entry(by, "mapping.create", pair_text(bank, client), audit.REFUSED, decision.reason)
                 self.refuse(entry, "policy_refused")
             raise PolicyRefusalError(decision.reason, hint=_POLICY_HINT)
 
@@ -350,7 +355,7 @@ class ServerRuntime:
         decision = None if mapping is None else self.coordinator.plan_deletion([mapping])
         if mapping is None or decision is None:
             raise UnknownMappingError(f"{bank} is not mapped")
-        await self._store(decision, Entry(by, "mapping.delete", _pair(mapping.bank, mapping.client)))
+        await self._store(decision, Entry(by, "mapping.delete", pair_text(mapping.bank, mapping.client)))
 
     async def delete_all_mappings(self, by: Actor) -> None:
         """Delete all mappings; returns when that is committed. Raises StoreError."""
@@ -495,7 +500,7 @@ class ServerRuntime:
         plan = None if decision.is_allowed else self.coordinator.plan_deletion([mapping])
         if plan is None:
             return None
-        target = _pair(mapping.bank, mapping.client)
+        target = pair_text(mapping.bank, mapping.client)
         self._log.warning("policy_unmapped", mapping=target, reason=decision.reason)
         return plan, Entry(audit.SERVER, "mapping.delete", target, detail=decision.reason)
 
@@ -585,14 +590,3 @@ def _creations(decision: Decision) -> tuple[StoreMapping, ...]:
             return (creation,)
         case _:
             return ()
-
-
-def _one(gone: list[str], new: list[str], named: list[str]) -> str:
-    """The target of an entry: the only change, or how many there are."""
-    if len(new) == 1 and len(gone) <= 1 and not named:
-        return new[0].removeprefix("+")
-    return f"{len(gone)} deleted, {len(new)} created, {len(named)} labelled"
-
-
-def _pair(bank: BankSlot, client: ClientSlot) -> str:
-    return f"{bank} {client}"

@@ -38,6 +38,22 @@ LEASE = {"pool": "label:a", "client": "C7:0", "for": "2h"}
             {"mappings": {"X": "B1:3"}},
             Complaint("mappings.X: 'X' is not written as it should be", '{"C7:0": "label:roaming"}'),
         ),
+        # A card may be named by a text, or with what is to be followed.
+        (
+            FleetOrder,
+            {"mappings": {"C7:0": {"card": "B1:3", "folow": "card"}}},
+            Complaint("mappings.C7:0.folow: there is no such member", '{"C7:0": "label:roaming"}'),
+        ),
+        (
+            FleetOrder,
+            {"mappings": {"C7:0": {"card": "B1"}}},
+            Complaint("mappings.C7:0.card: 'B1' is not written as it should be", '{"C7:0": "label:roaming"}'),
+        ),
+        (
+            FleetOrder,
+            {"mappings": {"C7:0": 3}},
+            Complaint("mappings.C7:0: input should be a valid string", '{"C7:0": "label:roaming"}'),
+        ),
         (
             LabelsOrder,
             {"labels": ["a", ""]},

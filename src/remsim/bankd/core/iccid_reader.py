@@ -5,10 +5,11 @@ With the number, all that a card says without a PIN can be read (ability ``inven
 
 A card is read once, after it came, while nobody uses it, and before anybody gets it. Nothing is read before the bank
 has an active server that wants numbers: until then there is no mapping that it could judge by them, and a server of the
-C suite wants none. Never a second attempt: a card that cannot be read has no number until it is exchanged.
+C suite wants none. Never a second attempt: a card that cannot be read has no number until it is exchanged. A card of
+which only the number was read is read once more, while nobody uses it, when a server comes that wants the rest.
 """
 
-from itertools import islice
+from itertools import chain, islice
 from typing import Final, Protocol
 
 from remsim.bankd.core.actions import BankdAction, ReadNumber
@@ -55,6 +56,8 @@ class CardNumbers:
         self.takes_inventory = True
         # Cards that came and were not read since, the oldest first.
         self._unread: dict[CardSlot, None] = {}
+        # Cards of which only the number was read.
+        self._half_read: dict[CardSlot, None] = {}
         self._readings = 0
 
     def is_due(self, position: CardSlot) -> bool:
@@ -66,7 +69,7 @@ class CardNumbers:
     def on_server_active(self, *, is_wanted: bool, wants_all: bool = False) -> None:
         """There is an active server; ``is_wanted``: it wants numbers. It hears all that is known already.
 
-        ``wants_all``: it wants all that cards say without a PIN. Cards that were read before are not read again.
+        ``wants_all``: it wants all that cards say without a PIN. Only cards that were asked for less are read again.
         """
         self._reads_all = wants_all and self.takes_inventory
         self._is_wanted = is_wanted and self._is_enabled and not self._is_over
@@ -79,6 +82,7 @@ class CardNumbers:
     def on_presence(self, position: CardSlot) -> None:
         """A card came or went; ``go_on``, or ``begin`` for a session that waits for it, is to be called next."""
         position.iccid, position.identity = None, None
+        self._half_read.pop(position, None)
         if not self._is_enabled:
             return
         if position.is_present:
@@ -95,6 +99,9 @@ class CardNumbers:
         self._readings -= 1
         if not position.is_present or position in self._unread:
             # That card is gone.
+            return
+        if iccid is None and position.iccid is not None:
+            # The second reading failed. What the first one gave is still true.
             return
         position.iccid, position.identity = iccid, identity
         if iccid is None:
@@ -118,7 +125,11 @@ class CardNumbers:
 
     def begin(self, position: CardSlot) -> None:
         """Read the card there, which is due. A session that waits for it does not wait for other readings."""
-        del self._unread[position]
+        self._unread.pop(position, None)
+        if self._reads_all:
+            self._half_read.pop(position, None)
+        else:
+            self._half_read[position] = None
         self._readings += 1
         position.step(CardEvent.READ)
         self._out.append(ReadNumber(position.slot_nr, self._reads_all))
@@ -127,6 +138,8 @@ class CardNumbers:
         """Read cards that nobody wants, as many at a time as may be."""
         if not self._is_wanted or self._readings >= MAX_READINGS:
             return
-        idle = (position for position in self._unread if position.state is CardState.OFF)
+        # A card whose number is not known comes first. One that had no number when it was asked is left alone.
+        again = (each for each in self._half_read if each.iccid is not None) if self._reads_all else ()
+        idle = (position for position in chain(self._unread, again) if position.state is CardState.OFF)
         for position in list(islice(idle, MAX_READINGS - self._readings)):
             self.begin(position)

@@ -48,9 +48,8 @@ from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, ResultC
 #: modem gets the configured ATR, as the classic client would show it from the start.
 ATR_WAIT_S: Final = 3.0
 
-#: The classic bankd sends the ATR at once, some 40 ms later at most. One that has not done so by then may wait for a
-#: sign of life of the modem, and is told how its lines are. Not earlier: the classic client says nothing by itself, and
-#: a bankd that has no card yet may not expect it. Not later: the ATR should come before the default is shown.
+#: A bankd that has sent no ATR until then may wait for a sign of the modem, and is told how its lines are. Not earlier,
+#: as one without a card may not expect it; not later, as the ATR should come before the default is shown.
 LINES_WAIT_S: Final = 2.0
 
 #: ISO/IEC 7816-4, 5.6: wrong length. The answer to what cannot be a command TPDU.

@@ -172,7 +172,8 @@ class StoreChange:
     """Delete mappings, create others, and change labels, in one transaction: everything is stored, or nothing.
 
     ``parked`` are those of the deleted ones that wait for their cards from now on; ``unparked`` the ids of those that
-    waited and do not any more. ``followed`` says for which of it a card is the reason.
+    waited and do not any more. ``followed`` says for which of it a card is the reason; ``follow_changes`` are those of
+    mappings that stay.
     """
 
     deletion: StoreDeletion | None
@@ -181,6 +182,7 @@ class StoreChange:
     parked: tuple[ParkedMapping, ...] = ()
     unparked: tuple[int, ...] = ()
     followed: tuple[CardMove, ...] = ()
+    follow_changes: tuple[StoreFollow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ bankds are told), ``client_config`` (what clients are told). Orders of operators
 and reserves, and gives a decision to be stored; once that is committed, ``on_stored`` carries it out.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from remsim.core.deadlines import Deadlines
@@ -284,6 +284,7 @@ class Coordinator:
         follows: dict[BankSlot, str] | None = None,
         parked: Iterable[Mapping] = (),
         unparked: Iterable[ParkedMapping] = (),
+        follow_changes: Sequence[StoreFollow] = (),
     ) -> StoreChange | None:
         """Delete live mappings, create others, and change labels at once. None if nothing is left to do.
 
@@ -308,7 +309,7 @@ class Coordinator:
             self.slotmap.release_parked(gone)
             raise
         deletion = self.plan_deletion(chosen)
-        if deletion is None and not (created or labelled or gone):
+        if deletion is None and not (created or labelled or gone or follow_changes):
             return None
         # A new mapping goes out behind the removals of its bank; the reconciler asks the database again then.
         cards = follows or {}
@@ -316,7 +317,7 @@ class Coordinator:
             StoreMapping(b, c, is_sent=False, iccid=self.inventory.number(b), follows=cards.get(b)) for b, c in created
         )
         kept = tuple(parked_from(each) for each in parked)
-        return StoreChange(deletion, creations, labelled, kept, gone)
+        return StoreChange(deletion, creations, labelled, kept, gone, follow_changes=tuple(follow_changes))
 
     def plan_follow(self, mapping: Mapping, follows: str | None) -> StoreFollow:
         """Let a mapping follow this card, or stay with its slot. Raises ConflictError."""
@@ -324,9 +325,9 @@ class Coordinator:
             raise ConflictError(f"the mapping of {mapping.client} is just being deleted", hint="look again")
         return StoreFollow(mapping.id, follows)
 
-    def check_follow(self, client: ClientSlot, iccid: str) -> None:
+    def check_follow(self, client: ClientSlot, iccid: str, leaving: Collection[ClientSlot] = ()) -> None:
         """One mapping follows a card at a time, and a card on loan is followed by none. Raises ConflictError."""
-        self.following.check(self.lending.table, client, iccid)
+        self.following.check(self.lending.table, client, iccid, leaving)
 
     def plan_labels(self, subject: str, labels: Iterable[str]) -> StoreLabels:
         """Give a slot, client slot or card these labels. Raises LabelError."""
@@ -378,12 +379,13 @@ class Coordinator:
                 return self._create(mapping_ids[0], decision, created_at, now)
             case StoreDeletion(numbers):
                 return [act for number in numbers for act in self._delete(number, decision.lease_end, now, created_at)]
-            case StoreChange(deletion, creations, labelled):
+            case StoreChange(deletion, creations, labelled, follow_changes=changes):
                 actions = [] if deletion is None else self._carry_out(deletion, now, (), created_at)
                 self.following.on_parked(decision, created_at)
                 for number, creation in zip(mapping_ids, creations, strict=True):
                     actions += self._create(number, creation, created_at, now)
-                return actions + [act for each in labelled for act in self._carry_out(each, now, (), created_at)]
+                rest: tuple[Decision, ...] = (*labelled, *changes)
+                return actions + [act for each in rest for act in self._carry_out(each, now, (), created_at)]
             case StoreFollow(mapping_id, follows):
                 if (mapping := self.slotmap.get(mapping_id)) is not None:
                     self.slotmap.follow(mapping, follows)

@@ -8,7 +8,7 @@ client slot, and goes on when the card is found. A card that two slots tell of m
 of one of them is lost, unless it can be one card that was moved from there just before.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -115,10 +115,13 @@ class Following:
 
     # Orders
 
-    def check(self, leases: LeaseTable, client: ClientSlot, iccid: str) -> None:
-        """One mapping follows a card at a time, and one that is a lease follows none. Raises ConflictError."""
+    def check(self, leases: LeaseTable, client: ClientSlot, iccid: str, leaving: Collection[ClientSlot]) -> None:
+        """One mapping follows a card at a time, and one that is a lease follows none. Raises ConflictError.
+
+        ``leaving`` are client slots whose mappings end in the same change.
+        """
         other = self._slotmap.follower(iccid) or self._slotmap.parked_of_card(iccid)
-        if other is not None and other.client != client:
+        if other is not None and other.client != client and other.client not in leaving:
             text = f"the mapping of {other.client} follows this card already"
             raise ConflictError(text, hint="change that one first")
         if leases.by_client(client) is not None:

@@ -133,6 +133,8 @@ def _make_file(path: Path) -> None:
     os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     engine = create_engine(f"sqlite:///{draft}", poolclass=NullPool)
     with engine.begin() as connection:
+        # Python's driver begins with the first INSERT only: each table would be committed, and synced, by itself.
+        connection.exec_driver_sql("BEGIN")
         _create(connection)
     draft.rename(path)
     sync_directory(path.parent)

@@ -195,8 +195,9 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
                 await write_decision(connection, decision.deletion, wall)
             await _write_parked(connection, decision, wall)
             created = [await write_decision(connection, each, wall) for each in decision.creations]
-            for labels in decision.labels:
-                await write_decision(connection, labels, wall)
+            further: tuple[Decision, ...] = (*decision.labels, *decision.follow_changes)
+            for each in further:
+                await write_decision(connection, each, wall)
             return tuple(number for numbers in created for number in numbers)
         case StoreLease(order, creation):
             made = () if creation is None else await write_decision(connection, creation, wall)

@@ -45,6 +45,41 @@ def test_server_that_does_not_want_it_gets_the_number_only(bank: Bank) -> None:
     assert bank.cards.log == [(0, "read")]
 
 
+def test_what_a_server_did_not_want_is_read_when_another_one_wants_it_and_nobody_uses_the_card(bank: Bank) -> None:
+    inventory = InventoryInd(BankSlot(1, 0), ICCID, WHOLE.imsi, "Mobilé".encode(), WHOLE.eid)
+    first = bank.server(wants_all=False)
+    bank.map(first)
+    client = bank.connect()
+    assert bank.cards.log == [(0, "read"), (0, "open")]
+    # The card is in use: it is left alone, and the number is told.
+    bank.lose(first)
+    server = bank.server(wants_all=True, keeps=True)
+    assert [each for each in bank.sent[server] if isinstance(each, InventoryInd)] == []
+    assert bank.cards.log == [(0, "read"), (0, "open")]
+    bank.lose(client)
+    assert bank.cards.log[-1] == (0, "read all")
+    assert [each for each in bank.sent[server] if isinstance(each, InventoryInd)] == [inventory]
+    # That was once.
+    assert told(bank)[-1] == inventory
+    assert [what for _, what in bank.cards.log].count("read all") == 1
+
+
+def test_a_second_reading_that_fails_takes_no_number_away(bank: Bank) -> None:
+    told(bank, wants_all=False)
+    bank.cards.numbers.clear()
+    bank.cards.identities.clear()
+    assert told(bank) == [CardInd(BankSlot(1, 0), ICCID)]
+    assert told(bank) == [CardInd(BankSlot(1, 0), ICCID)]
+    assert bank.cards.log == [(0, "read"), (0, "read all")]
+
+
+def test_a_card_that_had_no_number_is_not_asked_again(bank: Bank) -> None:
+    bank.cards.numbers.clear()
+    told(bank, wants_all=False)
+    assert told(bank) == [CardInd(BankSlot(1, 0), None)]
+    assert bank.cards.log == [(0, "read")]
+
+
 def test_bank_that_may_not_reads_the_number_only(bank: Bank) -> None:
     bank.coordinator.cards.numbers.takes_inventory = False
     assert told(bank) == [CardInd(BankSlot(1, 0), ICCID)]

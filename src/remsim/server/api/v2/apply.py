@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A desired state as a whole: what differs, and then making it so, all or nothing."""
 
-from typing import Annotated, Final
+from dataclasses import field
+from typing import Annotated, Final, Literal
 
 from fastapi import Query, Request
 from fastapi.responses import Response
 
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
 from remsim.redaction import shorten_iccid
 from remsim.rest import models
 from remsim.server.api.auth import TheActor, TheGrant, require_operator
@@ -16,7 +18,7 @@ from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
 from remsim.server.api.v1.views import MaySee
 from remsim.server.api.v2.answers import gives, problems, shown
 from remsim.server.api.v2.cards import may_see_subject, visible_labels
-from remsim.server.api.v2.choosing import read_card
+from remsim.server.api.v2.choosing import number_to_follow, read_card
 from remsim.server.api.v2.idempotency import TheKept, once
 from remsim.server.api.v2.peers import KeyHeader
 from remsim.server.api.v2.reading import read_json, read_model
@@ -36,6 +38,25 @@ _HIDDEN: Final = "is mapped already, to something that the token is not for"
 
 #: Subjects and the labels that they are to have.
 _Labels = dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """Which card a client slot is to have, and what its mapping is to follow; None: as it is."""
+
+    card: str
+    follow: Literal["slot", "card"] | None = None
+
+
+_Wishes = dict[ClientSlot, _Wish]
+
+
+@dataclass(frozen=True, slots=True)
+class _Follows:
+    """What mappings are to follow: new ones by their bank slots, those that stay by their client slots."""
+
+    of_new: dict[BankSlot, str] = field(default_factory=dict)
+    of_kept: dict[ClientSlot, str | None] = field(default_factory=dict)
 
 
 @router.post(
@@ -62,12 +83,24 @@ async def apply(
     order = read_model(raw, models.FleetOrder)
 
     async def work() -> Response:
-        plan = FleetPlan((), ()) if order.mappings is None else _plan_mappings(runtime, grant, order.mappings)
+        plan, follows = FleetPlan((), ()), _Follows()
+        if order.mappings is not None:
+            wanted = _read_mappings(order.mappings)
+            plan = _plan_mappings(runtime, grant, wanted)
+            follows = _plan_follows(query, plan, wanted)
         labels = {} if order.labels is None else _plan_labels(query, grant, order.labels)
         await _check_scope(request, query, grant, plan, labels)
-        difference = models.ApplyModel(dry_run=dry_run, changes=_difference(query, plan, labels))
+        difference = models.ApplyModel(dry_run=dry_run, changes=_difference(query, plan, follows, labels))
         try:
-            await runtime.change_mappings(plan.ended, plan.created, actor, labels=labels, is_trial=dry_run)
+            await runtime.change_mappings(
+                plan.ended,
+                plan.created,
+                actor,
+                labels=labels,
+                follows=follows.of_new,
+                followed=follows.of_kept,
+                is_trial=dry_run,
+            )
         except LabelError as error:
             raise bad_request(str(error), error.hint) from None
         return shown(difference)
@@ -75,7 +108,18 @@ async def apply(
     return await once(request, grant, key, raw, kept, work)
 
 
-def _plan_mappings(runtime: ServerRuntime, grant: Grant, wanted: dict[str, str]) -> FleetPlan:
+def _read_mappings(given: dict[str, str | models.MappingOrder]) -> _Wishes:
+    """What client slots are to have. Raises ApiError."""
+    wanted = {
+        ClientSlot.parse(client): _Wish(order) if isinstance(order, str) else _Wish(order.card, order.follow)
+        for client, order in given.items()
+    }
+    if len(wanted) < len(given):
+        raise bad_request("a client slot is named twice", "write each as C7:0")
+    return wanted
+
+
+def _plan_mappings(runtime: ServerRuntime, grant: Grant, wanted: _Wishes) -> FleetPlan:
     query, may_see = runtime.query, sight_of(grant)
     lent = {info.mapping.client: info for info in runtime.leases.live() if info.mapping is not None}
     current: dict[ClientSlot, BankSlot] = {}
@@ -85,9 +129,7 @@ def _plan_mappings(runtime: ServerRuntime, grant: Grant, wanted: dict[str, str])
             current[info.client] = info.bank
         else:
             occupied.add(info.bank)
-    choices = {ClientSlot.parse(client): read_card(query, card) for client, card in wanted.items()}
-    if len(choices) < len(wanted):
-        raise bad_request("a client slot is named twice", "write each as C7:0")
+    choices = {client: read_card(query, order.card) for client, order in wanted.items()}
     waiting = {info.client: info for info in query.waiting.all(may_see)}
     for client in choices:
         if client not in current and client not in waiting and client not in lent:
@@ -107,6 +149,7 @@ def _plan_mappings(runtime: ServerRuntime, grant: Grant, wanted: dict[str, str])
         client
         for client, info in waiting.items()
         if (choice := choices.get(client)) is not None
+        and wanted[client].follow != "slot"
         and choice.kind is CardChoiceKind.ICCID
         and choice.value == info.iccid
         and not candidates(choice)
@@ -118,6 +161,19 @@ def _plan_mappings(runtime: ServerRuntime, grant: Grant, wanted: dict[str, str])
     except FleetError as error:
         raise ApiError(409, "conflict", str(error), error.hint) from None
     return FleetPlan((*plan.ended, *sorted(waiting.keys() - kept)), plan.created)
+
+
+def _plan_follows(query: ServerQuery, plan: FleetPlan, wanted: _Wishes) -> _Follows:
+    """What new mappings follow, and those that stay and are to follow something else. Raises ApiError."""
+    of_new = {bank: number_to_follow(query, bank) for bank, client in plan.created if wanted[client].follow == "card"}
+    of_kept: dict[ClientSlot, str | None] = {}
+    for client in wanted.keys() - plan.ended:
+        info, goal = query.mapping_of_client(client), wanted[client].follow
+        if info is not None and goal is not None:
+            follows = number_to_follow(query, info.bank, info) if goal == "card" else None
+            if follows != info.follows:
+                of_kept[client] = follows
+    return _Follows(of_new, of_kept)
 
 
 def _check_is_free(query: ServerQuery, client: ClientSlot) -> None:
@@ -166,19 +222,26 @@ async def _check_scope(request: Request, query: ServerQuery, grant: Grant, plan:
             )
 
 
-def _difference(query: ServerQuery, plan: FleetPlan, labels: _Labels) -> list[models.ChangeModel]:
-    created = {client: str(bank) for bank, client in plan.created}
+def _difference(query: ServerQuery, plan: FleetPlan, follows: _Follows, labels: _Labels) -> list[models.ChangeModel]:
+    after = {client: _mapped(bank, follows.of_new.get(bank)) for bank, client in plan.created}
     changes: list[models.ChangeModel] = []
-    for client in sorted({*plan.ended, *created}):
+    for client in sorted({*plan.ended, *after, *follows.of_kept}):
         info = query.mapping_of_client(client)
-        before = None if info is None else str(info.bank)
+        before = None if info is None else _mapped(info.bank, info.follows)
+        if info is not None and client in follows.of_kept:
+            after[client] = _mapped(info.bank, follows.of_kept[client])
         if (waiting := query.waiting.of_client(client)) is not None:
             before = f"waits for iccid:{shorten_iccid(waiting.iccid)}"
-        changes.append(
-            models.ChangeModel(kind="mapping", subject=str(client), before=before, after=created.get(client))
-        )
+        changes.append(models.ChangeModel(kind="mapping", subject=str(client), before=before, after=after.get(client)))
     for subject, names in labels.items():
         before = ", ".join(query.labels(subject)) or None
-        after = ", ".join(names) or None
-        changes.append(models.ChangeModel(kind="labels", subject=shown_subject(subject), before=before, after=after))
+        changes.append(
+            models.ChangeModel(
+                kind="labels", subject=shown_subject(subject), before=before, after=", ".join(names) or None
+            )
+        )
     return changes
+
+
+def _mapped(bank: BankSlot, follows: str | None) -> str:
+    return str(bank) if follows is None else f"{bank}, follows its card"

@@ -7,7 +7,7 @@ from remsim.core.ids import BankSlot
 from remsim.server.api.errors import ApiError, bad_request
 from remsim.server.core.card_choice import AMBIGUITY_HINT, CardChoice, CardChoiceError, CardChoiceKind, ambiguity
 from remsim.server.core.tokens import Grant, TokenRole
-from remsim.server.query import ServerQuery
+from remsim.server.query import MappingInfo, ServerQuery
 
 
 def read_card(query: ServerQuery, text: str) -> CardChoice:
@@ -34,3 +34,17 @@ def check_unambiguous(choice: CardChoice, found: Sequence[BankSlot]) -> None:
     """A number is that of one card. Raises ApiError."""
     if choice.is_one_card and len(found) > 1:
         raise ApiError(409, "ambiguous", ambiguity(choice, found), AMBIGUITY_HINT)
+
+
+def number_to_follow(query: ServerQuery, bank: BankSlot, before: MappingInfo | None = None) -> str:
+    """The number of the card that a mapping is to follow. Raises ApiError.
+
+    Of a slot of which nothing is known now, it is the card that the mapping ``before`` follows there already.
+    """
+    iccid = query.number(bank)
+    if iccid is None and before is not None and before.bank == bank:
+        iccid = before.follows
+    if iccid is None:
+        text = f"the number of the card in {bank} is not known, so it cannot be followed"
+        raise ApiError(409, "conflict", text, "see remsim ctl slots; a classic bankd tells no numbers")
+    return iccid

@@ -15,7 +15,7 @@ from remsim.server.api.errors import V2, ApiError, not_found
 from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
 from remsim.server.api.v2.answers import gives, page, problems, shown
-from remsim.server.api.v2.choosing import check_unambiguous, places_for, read_card
+from remsim.server.api.v2.choosing import check_unambiguous, number_to_follow, places_for, read_card
 from remsim.server.api.v2.idempotency import TheKept, once
 from remsim.server.api.v2.peers import KeyHeader
 from remsim.server.api.v2.reading import (
@@ -151,7 +151,7 @@ async def put_mapping(
     bank = _chosen(runtime, grant, slot, order.card, before)
     await require_operator(request, grant, bank_id=bank.bank_id, client_id=slot.client_id)
     is_new = before is None or before.bank != bank
-    follows = _followed(query, bank) if order.follow == "card" else None
+    follows = number_to_follow(query, bank, before) if order.follow == "card" else None
     if is_new:
         await _map(runtime, query, grant, actor, slot, bank, before or waiting, follows)
     elif before is not None and order.follow is not None and before.follows != follows:
@@ -269,15 +269,6 @@ def _is_awaited(query: ServerQuery, grant: Grant, waiting: ParkedInfo, card: str
     choice = read_card(query, card)
     is_same = choice.kind is CardChoiceKind.ICCID and choice.value == waiting.iccid
     return is_same and not places_for(query, grant, choice) and sight_of(grant)(waiting.left, waiting.client)
-
-
-def _followed(query: ServerQuery, bank: BankSlot) -> str:
-    """The number of the card that a mapping is to follow. Raises ApiError."""
-    iccid = query.number(bank)
-    if iccid is None:
-        text = f"the number of the card in {bank} is not known, so it cannot be followed"
-        raise ApiError(409, "conflict", text, "see remsim ctl slots; a classic bankd tells no numbers")
-    return iccid
 
 
 def _chosen(
