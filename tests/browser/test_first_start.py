@@ -5,6 +5,7 @@ import asyncio
 import json
 import re
 import shlex
+import tarfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -173,6 +174,17 @@ async def test_trace_moves_pauses_filters_and_is_saved(chromium: Browser, tmp_pa
             await page.get_by_role("button", name="Save as JSON lines").click()
         records = [json.loads(line) for line in (await (await started.value).path()).read_text().splitlines()]
         assert any(one["kind"] == "command" for one in records)
+        # A capture goes on until its download is ended.
+        async with page.expect_download() as started:
+            await page.get_by_role("link", name="Capture as pcapng").click()
+        assert (await started.value).suggested_filename == "B1-2.pcapng"
+        await (await started.value).cancel()
+        async with page.expect_download() as started:
+            await page.get_by_role("link", name="Bundle for a bug report").click()
+        with tarfile.open(await (await started.value).path()) as bundle:
+            trace = bundle.extractfile(next(name for name in bundle.getnames() if name.endswith("/trace.jsonl")))
+            assert trace is not None
+            assert b"READ BINARY" in trace.read()
         await page.get_by_role("button", name="Stop").click()
         await expect(page.locator("#trace-said")).to_have_text("Not watched now.")
         assert str(CLIENT) in await page.locator("#facts").inner_text()

@@ -64,7 +64,7 @@ def ctl(
     json: Annotated[Flag, Parameter(help="Print JSON.")] = None,
     common: CommonOptions = NO_COMMON_OPTIONS,
 ) -> int:
-    """Open the way to the server and run one command."""
+    """Connect to the REST interface of a server and run one command."""
     return _run(words, server, common, json=bool(json))
 
 
