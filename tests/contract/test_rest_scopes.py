@@ -235,3 +235,87 @@ async def test_a_token_without_limits_is_told_of_both(world: World) -> None:
         assert status == 200, path
         assert word in text, path
         assert OTHER.marks.search(text), path
+
+
+def attempts(method: str, path: str) -> Iterator[tuple[str, object]]:
+    """What one side may try by a route that writes, to reach what is of the other: targets and bodies."""
+    other_slot, mine, theirs = f"B{OTHER.bank}:3", f"C{MINE.client}:7", f"C{OTHER.client}:0"
+    cards = (other_slot, f"iccid:{OTHER.iccid}", f"imsi:{OTHER.imsi}", f"label:{OTHER.word}-pool")
+    pair = {"bank": {"bankId": OTHER.bank, "slotNr": 3}, "client": {"clientId": MINE.client, "slotNr": 7}}
+    bodies: dict[str, tuple[object, ...]] = {
+        "/api/v2/mappings/{client}": tuple({"card": card} for card in (*cards, f"B{MINE.bank}:2")),
+        "/api/v2/labels/{subject}": ({"labels": ["taken"]},),
+        "/api/v2/banks/{bank_id}/slots/{slot_nr}/lock": ({"reason": "taken"},),
+        "/api/v2/leases": tuple(
+            {"pool": card, "client": client, "for": "1h"} for card in cards for client in (mine, theirs)
+        ),
+        "/api/v2/leases/{number}/renew": ({"for": "9h"},),
+        "/api/v2/apply": (
+            *({"mappings": {client: card}} for card in cards for client in (mine, theirs)),
+            {"labels": {other_slot: ["taken"]}},
+            {"labels": {f"iccid:{OTHER.iccid}": ["taken"]}},
+        ),
+        "/api/backend/v1/slotmaps": (pair, pair | {"client": {"clientId": OTHER.client, "slotNr": 7}}),
+    }
+    numbers = (3, 4) if "/leases/" in path else (2,)
+    values: dict[str, tuple[object, ...]] = {
+        "bank_id": (OTHER.bank,),
+        "slot_nr": (3,),
+        # Its own client slots, too: what they are given must not be the other's.
+        "client": (theirs, mine) if method == "PUT" else (theirs,),
+        "slotmap_id": (OTHER.bank << 16 | 3,),
+        "number": numbers,
+        "subject": (other_slot, theirs, f"iccid:{OTHER.iccid}"),
+    }
+    found = [path]
+    for name in re.findall(r"\{(\w+)\}", path):
+        found = [each.replace(f"{{{name}}}", str(value)) for each in found for value in values[name]]
+    for target in found:
+        for body in bodies.get(path, (None,)):
+            if target.endswith(mine) and body == {"card": f"B{MINE.bank}:2"}:
+                continue
+            yield target, body
+
+
+async def test_a_token_with_limits_reaches_nothing_of_others_by_any_route_that_writes(world: World) -> None:
+    app = world.service.app
+    assert app is not None
+    boss = await world.token("looks", TokenRole.ADMIN, Scope())
+    limited = await world.token("limited", TokenRole.ADMIN, MINE.scope)
+    # What orders change, of all that is shown.
+    kinds = {
+        "mappings": ("client", "bank", "created_at", "follow"),
+        "labels": ("subject", "labels"),
+        "leases": ("id", "client", "expires_at", "for_s"),
+        "webhooks": ("id", "paused_since"),
+        f"banks/{OTHER.bank}/slots": ("slot", "labels"),
+    }
+
+    async def seen(looks: httpx2.AsyncClient) -> list[list[object]]:
+        found: list[list[object]] = []
+        for kind, members in kinds.items():
+            items = (await looks.get(f"{V2}/{kind}")).json()["items"]
+            found.append([[*(item.get(member) for member in members), "lock" in item] for item in items])
+        return found
+
+    tried = set()
+    async with (
+        rest_client(world.service, over_socket=False, token=boss) as looks,
+        rest_client(world.service, over_socket=False, token=limited) as rest,
+    ):
+        before = await seen(looks)
+        for route in iter_route_contexts(app.routes):
+            path = str(route.path)
+            for method in set(route.methods or ()) - {"GET", "HEAD"} if path.startswith("/api/") else ():
+                # What a webhook or a code is for is judged where these are made; no authority is here.
+                if path in {f"{V2}/webhooks", f"{V2}/codes"} or "certificates" in path:
+                    continue
+                for target, body in attempts(method, path):
+                    answer = await rest.request(method, target, json=body)
+                    assert answer.status_code in (403, 404, 409), (method, target, body, answer.text)
+                    asked = f"{target} {body}"
+                    told = [mark[0] for mark in OTHER.marks.finditer(answer.text) if mark[0] not in asked]
+                    assert not told, (method, target, body, answer.text)
+                    tried.add((method, path))
+        assert await seen(looks) == before
+    assert len(tried) > 15, tried

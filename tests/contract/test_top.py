@@ -2,11 +2,14 @@
 """``remsim top`` against a whole server: what stands on a screen of 80 columns and 24 lines."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
+from textual.widget import Widget
+from textual.widgets import TabbedContent
 
 from remsim.cli.main import main
 from remsim.core.ids import BankSlot
@@ -191,3 +194,22 @@ async def test_trace_that_is_refused_ends_with_the_reason(tmp_path: Path) -> Non
 def test_without_a_terminal_it_says_what_to_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["top", "--rest", "http://127.0.0.1:1"]) == 2
     assert "needs a terminal; hint: for programs there is: remsim ctl watch --json" in capsys.readouterr().err
+
+
+async def test_screen_holds_no_more_however_long_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = TopScreen("here", lambda: AsyncRest("http://127.0.0.1:1"))
+    never = asyncio.Event()
+    monkeypatch.setattr(app.follower, "run", never.wait)
+
+    async def use(pilot: Pilot[str], times: int) -> int:
+        for turn in range(times):
+            await pilot.press("123"[turn % 3])
+        gc.collect()
+        return sum(isinstance(each, Widget) for each in gc.get_objects())
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        before = await use(pilot, 3)
+        assert await use(pilot, 6) <= before
+        await pilot.click("#keys", offset=(lines(app)[-1].index("2 clients"), 0))
+        await pilot.pause()
+        assert app.query_one(TabbedContent).active == "clients"

@@ -165,6 +165,7 @@ def _fast_codec() -> Iterator[bytes]:
     yield from _session_frames()
     for size, tag in ((2, 1), (80, 200), (256, 40_000), (258, 2**31 - 1)):
         yield engines.frame(TpduCardToModem(BANK, CLIENT, NO_FLAGS, bytes(size)), tag=tag)
+        yield engines.frame(TpduCardToModem(BANK, CLIENT, NO_FLAGS, bytes(size), bank_us=tag), tag=tag)
 
 
 def _usb() -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from remsim.bankd import host_watch
+from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.service import BankdService
 from remsim.config import BankdConfig, ServerConfig
 from remsim.core import host_codes
@@ -64,8 +65,16 @@ async def test_pcscd_that_lists_too_few_readers_is_a_warning_until_that_is_over(
             values | {"state_dir": tmp_path / "bank", "reader": "pcscd", "pcscd": [{"socket": str(socket)}]}
         )
         bank = await stack.enter_async_context(AsyncExitStack())
-        await bank.enter_async_context(running(BankdService(config)))
+        metrics = BankdMetrics()
+        await bank.enter_async_context(running(BankdService(config, metrics=metrics)))
         await warned(server, is_there=True)
+
+        def shown() -> dict[str, float | None]:
+            name = "remsim_bankd_host_conditions"
+            codes = (host_codes.PCSCD_TOO_OLD, host_codes.DISK)
+            return {code: metrics.registry.get_sample_value(name, {"code": code}) for code in codes}
+
+        assert shown() == {"pcscd-too-old": 1.0, "disk": 0.0}
         seen: dict[frozenset[int] | None, list[dict[str, object]]] = {}
         for banks in (None, frozenset({1}), frozenset({2})):
             text = await token(tmp_path / "server", f"viewer-{len(seen)}", banks)
@@ -79,6 +88,7 @@ async def test_pcscd_that_lists_too_few_readers_is_a_warning_until_that_is_over(
         assert seen[frozenset({2})] == []
         pcscd.change(*readers(4))
         await warned(server, is_there=False)
+        assert shown() == {"pcscd-too-old": 0.0, "disk": 0.0}
         pcscd.change(*readers(16))
         await warned(server, is_there=True)
         # A bank that leaves is told of by other warnings.

@@ -136,6 +136,11 @@ async def test_spans_of_client_and_bankd_are_of_one_trace_and_hold_no_data(tmp_p
             assert client.attributes["remsim.header"] == command.tpdu[:5].hex()
             assert client.name == bank.name
             assert 0.002 <= bank.seconds < client.seconds
+            # What the bankd had it for is the card's time, and a little more.
+            network_us = client.attributes["remsim.network_us"]
+            assert isinstance(network_us, int)
+            assert 0 <= network_us / 1e6 <= client.seconds - bank.seconds + 0.001
+            assert "remsim.network_us" not in bank.attributes
             assert (client.attributes["remsim.client_slot"], bank.attributes["remsim.bank_slot"]) == ("C7:0", "B1:0")
         assert suite.metrics.registry.get_sample_value("remsim_client_spans_total") == len(commands)
         long = [command.tpdu[5:] for command in commands if len(command.tpdu) > 5 + 6]

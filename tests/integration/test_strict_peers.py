@@ -337,16 +337,21 @@ async def test_bankd(tmp_path: Path) -> None:
         await client.end()
         assert await ordered(rspro.RemoveMappingReq(ClientSlot(987, 654), BANK)) is ResultCode.OK
         assert await ordered(rspro.ResetStateReq()) is ResultCode.OK
-        # What does not belong on a client's link ends it, as in the C bankd.
-        unmapped.send(rspro.ConnectClientReq(unmapped.identity, ClientSlot(9, 0)))
-        assert (await unmapped.expect(rspro.ConnectClientRes)).result is ResultCode.ILLEGAL_CLIENT_ID
-        await unmapped.end()
-        nobody = await StrictPeer.dial(world.port, ComponentType.REMSIM_CLIENT)
-        nobody.send(rspro.ConnectClientReq(nobody.identity))
-        assert (await nobody.expect(rspro.ConnectClientRes)).result is ResultCode.ILLEGAL_CLIENT_ID
-        await nobody.end()
-        for peer in (client, unmapped, nobody):
-            await peer.close()
+        await _refuses_what_does_not_belong_there(world, unmapped)
+        await client.close()
+
+
+async def _refuses_what_does_not_belong_there(world: BankWorld, unmapped: StrictPeer) -> None:
+    """It ends a client's link, as in the C bankd."""
+    unmapped.send(rspro.ConnectClientReq(unmapped.identity, ClientSlot(9, 0)))
+    assert (await unmapped.expect(rspro.ConnectClientRes)).result is ResultCode.ILLEGAL_CLIENT_ID
+    await unmapped.end()
+    nobody = await StrictPeer.dial(world.port, ComponentType.REMSIM_CLIENT)
+    nobody.send(rspro.ConnectClientReq(nobody.identity))
+    assert (await nobody.expect(rspro.ConnectClientRes)).result is ResultCode.ILLEGAL_CLIENT_ID
+    await nobody.end()
+    for peer in (unmapped, nobody):
+        await peer.close()
 
 
 @pytest.mark.parametrize("waits_for_lines", [False, True])
@@ -403,21 +408,25 @@ async def test_client(waits_for_lines: bool) -> None:
             await bankd.end()
             await server.silence()
             await bankd.close()
-            # A bankd without a card: nothing is said to it until it is taken away again.
-            server.send(rspro.ConfigClientBankReq(BANK, IpPort(ip_address("127.0.0.1"), bankds.port)))
-            assert (await server.expect(rspro.ConfigClientBankRes)).result is ResultCode.OK
-            bankd = await bankds.next()
-            await bankd.ping_comes()
-            assert (await bankd.expect(rspro.ConnectClientReq)).client_slot == CLIENT
-            bankd.send(rspro.ConnectClientRes(bankd.identity, ResultCode.OK))
-            await bankd.silence()
-            server.send(rspro.ConfigClientBankReq(BANK, IpPort(ip_address("0.0.0.0"), 0)))
-            assert (await server.expect(rspro.ConfigClientBankRes)).result is ResultCode.OK
-            await bankd.end()
-            for peer in (server, bankd):
-                await peer.close()
+            await _says_nothing_to_a_bankd_without_a_card(server, bankds)
+            await server.close()
         finally:
             await service.stop()
+
+
+async def _says_nothing_to_a_bankd_without_a_card(server: StrictPeer, bankds: Listener) -> None:
+    """Not until it is taken away again."""
+    server.send(rspro.ConfigClientBankReq(BANK, IpPort(ip_address("127.0.0.1"), bankds.port)))
+    assert (await server.expect(rspro.ConfigClientBankRes)).result is ResultCode.OK
+    bankd = await bankds.next()
+    await bankd.ping_comes()
+    assert (await bankd.expect(rspro.ConnectClientReq)).client_slot == CLIENT
+    bankd.send(rspro.ConnectClientRes(bankd.identity, ResultCode.OK))
+    await bankd.silence()
+    server.send(rspro.ConfigClientBankReq(BANK, IpPort(ip_address("0.0.0.0"), 0)))
+    assert (await server.expect(rspro.ConfigClientBankRes)).result is ResultCode.OK
+    await bankd.end()
+    await bankd.close()
 
 
 async def test_client_leaves_a_server_that_refuses_it_and_comes_back() -> None:

@@ -63,13 +63,16 @@ _HERE: Final = HostPort("127.0.0.1", REST_PORT)
 
 
 class RestError(RemsimError):
-    """The server could not be asked, or said no. ``status`` is its HTTP status, None if there was no answer."""
+    """The server could not be asked, or said no. ``status`` is its HTTP status, None if there was no answer.
 
-    def __init__(self, message: str, *, hint: str = "", status: int | None = None) -> None:
+    ``code`` is what it says to programs; a server of the C suite says nothing.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", status: int | None = None, code: str = "") -> None:
         super().__init__(message, hint=hint)
         self.status = status
         if status is not None:
-            self.json_code = str(status)
+            self.json_code = code or str(status)
 
 
 def slotmap_id(bank_slot: BankSlot) -> int:
@@ -299,11 +302,12 @@ def _refusal(status: int, content: bytes) -> RestError:
         value: object = json.loads(content)
     except (ValueError, RecursionError):
         value = None
-    error = value.get("error") if isinstance(value, dict) else None
+    error, code = value.get("error") if isinstance(value, dict) else None, ""
     if isinstance(error, dict) and isinstance(error.get("message"), str):
         message = error["message"]
         hint = error["hint"] if isinstance(error.get("hint"), str) else hint
-    return RestError(f"{message} (HTTP {status})", hint=hint, status=status)
+        code = error["code"] if isinstance(error.get("code"), str) else ""
+    return RestError(f"{message} (HTTP {status})", hint=hint, status=status, code=code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -382,15 +382,16 @@ class ClientSlotRunner(EmulatorEvents):
 
     def _tell_of_command(self, command: Command, response: bytes | None, failure: str) -> None:
         duration_s = time.perf_counter() - command.came_at
-        network_s = _network_s(command, duration_s)
+        network_s = None
         if response is not None:
             self._duration.observe(duration_s)
             # Without a request, its answer was there before.
             self.coordinator.health.on_answered(None if command.request is None else duration_s)
             if command.is_measure:
-                self.coordinator.health.on_network(network_s)
-                if network_s is not None:
+                if command.bank_us is not None:
+                    network_s = max(0.0, duration_s - command.bank_us / 1e6)
                     self._network.observe(network_s)
+                self.coordinator.health.on_network(network_s)
         if self._trace.tap is not None:
             self._trace_command(self._trace.tap, command, response, duration_s, failure)
         if self._gsmtap is not None:
@@ -534,10 +535,3 @@ class ClientSlotRunner(EmulatorEvents):
                     )
             case _:
                 return
-
-
-def _network_s(command: Command, duration_s: float) -> float | None:
-    """What the network took of a command's time; None: it cannot be told from what else it waited for."""
-    if command.bank_us is None or not command.is_measure:
-        return None
-    return max(0.0, duration_s - command.bank_us / 1e6)

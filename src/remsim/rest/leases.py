@@ -10,6 +10,7 @@ from remsim.rest.calls import Call, Nothing
 from remsim.rest.models import (
     CARD,
     CLIENT_SLOT,
+    DURATION,
     ClientSlotText,
     MappingModel,
     Observed,
@@ -22,7 +23,7 @@ from remsim.rest.models import (
 MAX_PRIORITY: Final = 100
 LeaseGoal = Literal["granted", "operational"]
 
-DurationText = Annotated[str, Field(pattern=r"^[0-9]{1,6}(ms|s|m|h|d)$", examples=["2h"])]
+DurationText = Annotated[str, Field(pattern=f"^{DURATION}$", examples=["2h"])]
 _LEASES: Final = "/leases"
 
 __all__ = [

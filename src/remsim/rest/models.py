@@ -22,6 +22,9 @@ IMSI_DIGITS: Final = r"[0-9]{6,15}"
 #: How a card is named: by its slot, its number, or a label.
 CARD: Final = rf"({BANK_SLOT}|iccid:{ICCID_DIGITS}|imsi:{IMSI_DIGITS}|label:\S(.{{0,62}}\S)?)"
 
+#: Times that are given, such as 30s, 10m or 2h.
+DURATION: Final = r"[0-9]{1,6}(ms|s|m|h|d)"
+
 Id = Annotated[int, Field(ge=0, le=MAX_ID)]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-29T14:03:00.123Z"])]
 BankSlotText = Annotated[str, Field(pattern=f"^{BANK_SLOT}$", examples=["B1:3"])]

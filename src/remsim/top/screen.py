@@ -11,7 +11,7 @@ from rich.text import Text
 from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import DataTable, Footer, Input, RichLog, Static, TabbedContent, TabPane
+from textual.widgets import DataTable, Input, RichLog, Static, TabbedContent, TabPane
 from textual.worker import Worker
 
 from remsim.rest import AsyncRest, RestApiError
@@ -47,7 +47,8 @@ class TopScreen(App[str]):
     #problems { height: auto; max-height: 5; }
     DataTable { height: 1fr; background: ansi_default; scrollbar-size: 1 1; }
     RichLog { height: 1fr; background: ansi_default; scrollbar-size: 1 1; }
-    #heading { height: 1; }
+    #heading, #keys { height: 1; }
+    #keys { link-style: none; link-style-hover: reverse; link-color: ansi_default; link-background: ansi_default; }
     TabbedContent { height: 1fr; }
     TabPane { padding: 0; }
     Input { display: none; height: 1; border: none; padding: 0; }
@@ -90,7 +91,7 @@ class TopScreen(App[str]):
                 yield Static(_HEADING, id="heading", markup=False)
                 yield RichLog(id="trace-log", max_lines=MAX_LINES, wrap=False, min_width=0)
         yield Input(placeholder="search, Enter to keep, Esc to see all", id="search", compact=True)
-        yield Footer()
+        yield Static(_keys_line(), id="keys")
 
     def on_mount(self) -> None:
         """Begin to follow."""
@@ -271,6 +272,17 @@ class TopScreen(App[str]):
         active = self.query_one(TabbedContent).active
         if active != _TRACE:
             self._table(active).focus()
+
+
+def _keys_line() -> str:
+    """What each key does; a click does it, too.
+
+    The library's own line makes new widgets at each change of the focus and does not give the old ones back.
+    """
+    shown = [each for each in TopScreen.BINDINGS if isinstance(each, Binding) and each.show]
+    return "  ".join(
+        f"[@click=app.{each.action}][bold]{each.key_display or each.key}[/bold] {each.description}[/]" for each in shown
+    )
 
 
 def _cell(row: TableRow, cell: str) -> Text:

@@ -156,7 +156,7 @@ def test_same_mapping_again_is_a_success(server: Server, status: int, capsys: py
     ("words", "status", "code", "message"),
     [
         ("banks 9", 1, "404", "the server does not know it (HTTP 404)"),
-        ("map 1:0 8:0", 1, "409", "B1:0 is mapped (HTTP 409)"),
+        ("map 1:0 8:0", 1, "conflict", "B1:0 is mapped (HTTP 409)"),
         ("clients 5", 1, "failed", "client C5 is not connected"),
         ("banks 5000", 2, "failed", "bank id 5000 is outside 0..1023"),
         ("map 1:0", 2, "failed", "CLIENT_SLOT"),

@@ -2,15 +2,17 @@
 """``remsim doctor server``: database, tokens, disk and authority; real files."""
 
 import asyncio
+import shutil
 import sqlite3
 import stat
 import time
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from remsim.config import HostPort, ServerConfig
+from remsim.config import BankdConfig, HostPort, ServerConfig
 from remsim.core.identity import Role
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.server import (
@@ -156,6 +158,14 @@ def test_room_on_the_disk_is_judged(free_mib: int, outcome: Outcome) -> None:
 async def test_disk_of_a_folder_to_come_is_that_of_the_one_above(tmp_path: Path) -> None:
     (finding,) = await check_disk(server(tmp_path / "not" / "yet"))
     assert finding.text.endswith(f"are free at {tmp_path}")
+
+
+async def test_disk_of_a_bank_is_judged_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _place: SimpleNamespace(free=10 << 20, total=20_000 << 20))
+    bank = Situation(HostPort("127.0.0.1", 9998), role=Role.BANK, bankd=BankdConfig(state_dir=tmp_path))
+    (finding,) = await check_disk(bank)
+    assert (finding.outcome, finding.text) == (Outcome.PROBLEM, f"10 MiB of 20000 MiB are free at {tmp_path}")
+    assert "forgets which reader belongs to which slot" in finding.mend
 
 
 # Authority

@@ -206,6 +206,9 @@ class Lending:
         lease.requested_at, lease.is_held = wall, False
         if decision.creation is not None and mapping_id is not None:
             self._granted(lease, mapping_id, decision.creation.bank, wall, now)
+        else:
+            # It waits from now on, however long the commit took.
+            self.table.look_again(lease, now + lease.order.wait_s)
 
     def on_grant_stored(self, decision: StoreGrant, mapping_id: int, wall: float, now: float) -> None:
         """A lease that waited has its card."""

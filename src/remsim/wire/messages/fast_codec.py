@@ -25,6 +25,8 @@ _SEQUENCE, _OCTET_STRING, _MSG = b"\x30", 0x04, 0xA2
 #: Of the time behind the data of an answer: identifier and length, by the length; the largest number has four bytes.
 _TIME: Final = 0x96
 _TIME_HEADS: Final = (b"", *(bytes((_TIME, length)) for length in range(1, 5)))
+#: The smallest number that DER writes in so many bytes.
+_LEAST_IN: Final = (0, 0, 1 << 7, 1 << 15, 1 << 23)
 _VERSION_AND_TAG = b"\x80\x01\x02\x81"
 _FLAGS_SIZE: Final = 14  # 30 0C and four times 01 01 xx
 _SHORTEST: Final = 35  # A shorter PDU cannot hold two slots and the flags.
@@ -165,10 +167,23 @@ def decode(pdu: bytes) -> RsproPdu | None:
     data_at = length_at + (1 if length < 0x80 else 2 if length == 0x81 else 3)
     end, bank_us = size, None
     if not pdu.startswith(_LENGTHS[size - data_at], length_at):
-        found = _find_time(pdu, length_at, data_at) if identifier == _CARD_TO_MODEM else None
-        if found is None:
+        # The time may stand behind the data of an answer.
+        size_of_data = length if length < 0x80 else int.from_bytes(pdu[length_at + 1 : data_at])
+        end = data_at + size_of_data
+        number = pdu[end + 2 :]
+        if (
+            identifier != _CARD_TO_MODEM
+            or not 1 <= len(number) <= 4
+            or not pdu.startswith(_TIME_HEADS[len(number)], end)
+        ):
             return None
-        end, bank_us = found
+        bank_us = int.from_bytes(number)
+        if (
+            number[0] & 0x80
+            or (bank_us < _LEAST_IN[len(number)])
+            or not pdu.startswith(_LENGTHS[size_of_data], length_at)
+        ):
+            return None
     prefix = pdu[prefix_at:length_at]
     slots = _slots.get((identifier, prefix)) or _learn_slots(identifier, prefix)
     if slots is None:
@@ -178,21 +193,6 @@ def decode(pdu: bytes) -> RsproPdu | None:
     if identifier == _MODEM_TO_CARD:
         return RsproPdu(tag, TpduModemToCard(client, bank, flags, pdu[data_at:]))
     return RsproPdu(tag, TpduCardToModem(bank, client, flags, pdu[data_at:end], bank_us))
-
-
-def _find_time(pdu: bytes, length_at: int, data_at: int) -> tuple[int, int] | None:
-    """Where the data ends, and the time behind it; None if that is not what DER has of the two."""
-    length = pdu[length_at] if data_at == length_at + 1 else int.from_bytes(pdu[length_at + 1 : data_at])
-    end = data_at + length
-    time_at = end + 2
-    number = pdu[time_at:]
-    size = len(number)
-    if not 1 <= size < len(_TIME_HEADS) or pdu[end:time_at] != _TIME_HEADS[size]:
-        return None
-    if not pdu.startswith(_LENGTHS[length], length_at):
-        return None
-    us = int.from_bytes(number)
-    return (end, us) if _time_bytes(us) == number else None
 
 
 def _learn_shape(size: int, tag_size: int) -> _Shape | None:

@@ -423,3 +423,25 @@ def test_a_mapping_that_takes_any_card_gets_one_that_can_be_used() -> None:
     lending.may_use = lambda bank, _client: bank != slots[3]
     assert lending.free_for(ClientSlot(8, 0), slots) == [slots[4], slots[5], slots[1], slots[2], slots[3]]
     assert lending.best_first(ClientSlot(8, 0), slots)[0] == slots[0]
+
+
+def test_wait_that_is_shorter_than_its_commit_begins_with_it() -> None:
+    shop = Shop(cards=1)
+    shop.take("C7:0")
+    lending_ = shop.coordinator.lending
+    decision = lending_.plan(
+        CardChoice.parse(POOL),
+        ClientSlot(8, 0),
+        banks=None,
+        by=Actor("token 1 program", "-", ""),
+        priority=0,
+        duration_s=100.0,
+        wait_s=0.05,
+        wall=shop.rows.wall,
+        now=shop.now,
+    )
+    shop.advance(1.0)
+    shop.run([decision])
+    assert shop.lease(decision.order.id).state is LeaseState.WAITING
+    shop.advance(0.1)
+    assert shop.lease(decision.order.id).end is LeaseEnd.TIMED_OUT

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from remsim.server.api.errors import PROBLEM_TYPE
+from remsim.server.api.errors import PROBLEM_TYPE, V2
 from remsim.server.api.v2.reading import Key, page_size, read_cursor, write_cursor
 
 _TEXTS: Final = {
@@ -61,6 +61,11 @@ def gives(model: type[BaseModel], *statuses: int, text: str = "", tagged: bool =
 def shown(model: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """An answer with this model; members that are None are left out."""
     return Response(model.model_dump_json(exclude_none=True), status, headers, "application/json")
+
+
+def look(command: str, path: str) -> str:
+    """A hint: where to look, for people at the command line and for programs."""
+    return f"see remsim ctl {command}, or {V2}/{path}"
 
 
 async def page(

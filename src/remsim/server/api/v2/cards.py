@@ -15,7 +15,7 @@ from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import V2, ApiError, bad_request, not_found
 from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
-from remsim.server.api.v2.answers import gives, page, problems, shown
+from remsim.server.api.v2.answers import gives, look, page, problems, shown
 from remsim.server.api.v2.choosing import read_card
 from remsim.server.api.v2.reading import (
     DEFAULT_LIMIT,
@@ -114,7 +114,7 @@ async def show_card(
     _check_reveal(runtime, grant, actor, shorten_iccid(iccid), is_asked=reveal)
     found = query.card(iccid, lambda slot: _has_bank(grant, slot))
     if found is None:
-        raise not_found("no bank has told of such a card", f"see {V2}/cards")
+        raise not_found("no bank has told of such a card", look("cards", "cards"))
     return shown(Views(query, sight_of(grant)).card(found, reveal=reveal))
 
 
@@ -222,4 +222,4 @@ def _labels(query: ServerQuery, name: str) -> Response:
 
 
 def _unknown(name: str) -> ApiError:
-    return not_found(f"nothing is known of {shown_subject(name)}", f"see {V2}/labels")
+    return not_found(f"nothing is known of {shown_subject(name)}", look("slots", "labels"))

@@ -14,13 +14,14 @@ from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import V2, ApiError, bad_request, not_found
 from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheRuntime, sight_of
-from remsim.server.api.v2.answers import gives, page, problems, shown
+from remsim.server.api.v2.answers import gives, look, page, problems, shown
 from remsim.server.api.v2.choosing import check_unambiguous, places_for, read_card
 from remsim.server.api.v2.idempotency import TheKept, once
 from remsim.server.api.v2.lease_views import LeaseViews
 from remsim.server.api.v2.peers import KeyHeader
 from remsim.server.api.v2.reading import (
     DEFAULT_LIMIT,
+    TIMEOUT_SCHEMA,
     CursorText,
     LimitText,
     client_slot,
@@ -53,11 +54,10 @@ WaitText = Annotated[
     models.LeaseGoal | None,
     Query(alias="wait", description="answer when it has come so far; 202: it has not within the timeout"),
 ]
-_TIMEOUT: Final = WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,3}(ms|s)$", "examples": ["30s"]})
-TimeoutText = Annotated[str, _TIMEOUT, Query(alias="timeout", description="how long to wait, 15 minutes at most")]
+TimeoutText = Annotated[str, TIMEOUT_SCHEMA, Query(alias="timeout", description="how long to wait, 15 minutes at most")]
 AnswerText = Annotated[
     str | None,
-    _TIMEOUT,
+    TIMEOUT_SCHEMA,
     Query(
         alias="timeout",
         description="how long the answer may be kept back for a lease that waits; absent: as long as it waits, "
@@ -226,7 +226,7 @@ def _known(runtime: ServerRuntime, grant: Grant, text: str) -> LeaseInfo:
         raise bad_request(f"{text!r} is no lease", "give the id of a lease")
     info = runtime.leases.get(int(text))
     if info is None or not LeaseViews(runtime, sight_of(grant)).may_see(info):
-        raise not_found(f"there is no lease {int(text)}, or it ended long ago", f"see {V2}/leases")
+        raise not_found(f"there is no lease {int(text)}, or it ended long ago", look("lease", "leases"))
     return info
 
 
@@ -244,7 +244,7 @@ def _shown(
 ) -> Response:
     info = runtime.leases.get(number)
     if info is None:
-        raise not_found(f"lease {number} ended long ago", f"see {V2}/leases")
+        raise not_found(f"lease {number} ended long ago", look("lease", "leases"))
     if info.state is LeaseState.ENDED and status == 201:
         text = f"no card of {info.pool} was free for {info.wait_s:g} s"
         if info.end != "timed_out":

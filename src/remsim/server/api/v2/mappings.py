@@ -6,7 +6,6 @@ from typing import Annotated, Final, Literal
 
 from fastapi import Query, Request
 from fastapi.responses import Response
-from pydantic import WithJsonSchema
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.rest import models
@@ -14,12 +13,13 @@ from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import V2, ApiError, not_found
 from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
-from remsim.server.api.v2.answers import gives, page, problems, shown
+from remsim.server.api.v2.answers import gives, look, page, problems, shown
 from remsim.server.api.v2.choosing import check_unambiguous, number_to_follow, places_for, read_card
 from remsim.server.api.v2.idempotency import TheKept, once
 from remsim.server.api.v2.peers import KeyHeader
 from remsim.server.api.v2.reading import (
     DEFAULT_LIMIT,
+    TIMEOUT_SCHEMA,
     BankText,
     ClientSlotPath,
     CursorText,
@@ -53,7 +53,7 @@ WaitText = Annotated[
 ]
 TimeoutText = Annotated[
     str,
-    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,2}(ms|s)$", "examples": ["30s"]}),
+    TIMEOUT_SCHEMA,
     Query(alias="timeout", description="how long to wait, five minutes at most"),
 ]
 
@@ -160,7 +160,7 @@ async def put_mapping(
         await runtime.changes.until(partial(_reached_or_gone, query, slot, wait), patience_s)
     info = query.mapping_of_client(slot)
     if info is None or info.bank != bank:
-        raise ApiError(409, "conflict", f"the mapping of {slot} was changed again meanwhile", f"see {V2}/audit")
+        raise ApiError(409, "conflict", f"the mapping of {slot} was changed again meanwhile", look("audit", "audit"))
     is_reached = wait is None or _has_reached(info, wait)
     return _shown(query, grant, info, (201 if is_new else 200) if is_reached else 202)
 
@@ -208,7 +208,7 @@ async def reinsert_card(
     if info is None:
         raise _unknown(client)
     if isinstance(info, ParkedInfo):
-        hint = f"its modem is given the card when it is in a slot again: see {V2}/mappings/{slot}"
+        hint = "its modem is given the card when it is in a slot again: see remsim ctl mappings"
         raise ApiError(409, "conflict", f"{slot} waits for its card, which is in no slot", hint)
     await require_operator(request, grant, bank_id=info.bank.bank_id, client_id=slot.client_id)
 
@@ -216,7 +216,7 @@ async def reinsert_card(
         await runtime.reinsert_card(slot, actor)
         made = query.mapping_of_client(slot)
         if made is None:
-            raise ApiError(409, "conflict", f"the mapping of {slot} was deleted meanwhile", f"see {V2}/audit")
+            raise ApiError(409, "conflict", f"the mapping of {slot} was deleted meanwhile", look("audit", "audit"))
         return _shown(query, grant, made, 200)
 
     return await once(request, grant, key, b"", kept, work)
@@ -281,7 +281,7 @@ def _chosen(
     if choice.kind is CardChoiceKind.SLOT:
         return found[0]
     if not found:
-        raise not_found("no bank has such a card now, as far as the server knows", f"see {V2}/cards and {V2}/labels")
+        raise not_found("no bank has such a card now, as far as the server knows", look("cards", "cards"))
     if before is not None and before.bank in found:
         return before.bank
     check_unambiguous(choice, found)
@@ -317,4 +317,4 @@ def _model(views: Views, info: MappingInfo | ParkedInfo) -> models.MappingModel:
 
 
 def _unknown(client: str) -> ApiError:
-    return not_found(f"there is no mapping of {client}", f"see {V2}/mappings")
+    return not_found(f"there is no mapping of {client}", look("mappings", "mappings"))

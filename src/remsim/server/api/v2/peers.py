@@ -13,7 +13,7 @@ from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import V2, ApiError, bad_request, not_found
 from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
-from remsim.server.api.v2.answers import gives, page, problems, shown
+from remsim.server.api.v2.answers import gives, look, page, problems, shown
 from remsim.server.api.v2.idempotency import TheKept, once
 from remsim.server.api.v2.reading import (
     DEFAULT_LIMIT,
@@ -51,7 +51,7 @@ KeyHeader = Annotated[
 def _known_bank(query: ServerQuery, grant: Grant, text: str) -> int:
     bank_id = identifier(text, "bank id")
     if not grant.allows(TokenRole.VIEWER, bank_id=bank_id) or bank_id not in query.known_banks():
-        raise not_found(f"there is no bank {bank_id}", f"see {V2}/banks")
+        raise not_found(f"there is no bank {bank_id}", look("slots", "banks"))
     return bank_id
 
 
@@ -63,7 +63,7 @@ def _slots_of(query: ServerQuery, grant: Grant, text: str) -> list[ClientSlot]:
     client_id = identifier(text, "client id")
     slots = [slot for slot in _clients(query, grant) if slot.client_id == client_id]
     if not slots:
-        raise not_found(f"there is no client {client_id}", f"see {V2}/clients")
+        raise not_found(f"there is no client {client_id}", look("clients", "clients"))
     return slots
 
 
@@ -130,7 +130,7 @@ async def show_bank_slot(bank_id: IdText, slot_nr: IdText, query: TheQuery, gran
     number = _known_bank(query, grant, bank_id)
     slot = next((slot for slot in query.slots_of_bank(number) if slot.slot_nr == where.slot_nr), None)
     if slot is None:
-        raise not_found(f"there is no slot {where}", f"see {V2}/banks/{number}/slots")
+        raise not_found(f"there is no slot {where}", look(f"slots B{number}", f"banks/{number}/slots"))
     return shown(Views(query, sight_of(grant)).bank_slot(number, slot, is_whole=True))
 
 
@@ -165,7 +165,7 @@ async def lock_slot(
         raise bad_request(str(error), error.hint) from None
     made = lock_model(query.lock(where))
     if made is None:
-        raise ApiError(409, "conflict", f"{where} was unlocked meanwhile", f"see {V2}/audit")
+        raise ApiError(409, "conflict", f"{where} was unlocked meanwhile", look("audit", "audit"))
     return shown(made)
 
 
@@ -190,7 +190,7 @@ async def unlock_slot(
     _known_bank(query, grant, bank_id)
     await require_operator(request, grant, bank_id=where.bank_id)
     if query.lock(where) is None:
-        raise not_found(f"{where} is not locked", f"see {V2}/banks/{where.bank_id}/slots")
+        raise not_found(f"{where} is not locked", look(f"slots B{where.bank_id}", f"banks/{where.bank_id}/slots"))
     await runtime.unlock_slot(where, actor)
     return Response(status_code=204)
 
@@ -223,7 +223,7 @@ async def reset_bank(
         try:
             runtime.reset_bank(number, actor)
         except UnknownBankError:
-            raise ApiError(404, "not_found", f"bank {number} is not connected", f"see {V2}/banks") from None
+            raise ApiError(404, "not_found", f"bank {number} is not connected", look("slots", "banks")) from None
         return Response(status_code=202)
 
     return await once(request, grant, key, b"", kept, work)
@@ -283,5 +283,7 @@ async def show_client_slot(client_id: IdText, slot_nr: IdText, query: TheQuery, 
     """One client slot, with all that is known of it."""
     wanted = ClientSlot(identifier(client_id, "client id"), identifier(slot_nr, "slot number"))
     if wanted not in _slots_of(query, grant, client_id):
-        raise not_found(f"there is no client slot {wanted}", f"see {V2}/clients/{wanted.client_id}")
+        raise not_found(
+            f"there is no client slot {wanted}", look(f"clients C{wanted.client_id}", f"clients/{wanted.client_id}")
+        )
     return shown(Views(query, sight_of(grant)).client_slot(wanted, is_whole=True))

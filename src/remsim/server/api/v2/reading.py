@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError, WithJsonSchema
 
 from remsim.core.ids import MAX_ID, BankSlot, ClientSlot
 from remsim.rest.complaints import complaint
-from remsim.rest.models import CLIENT_SLOT
+from remsim.rest.models import CLIENT_SLOT, DURATION
 from remsim.server.api.errors import ApiError, bad_request
 from remsim.server.api.reading import read_body
 
@@ -22,7 +22,7 @@ _PAGE: Final = 100
 _SCHEMA: Final = "see /openapi.json"
 
 _NUMBER: Final = re.compile(r"[0-9]{1,20}", re.ASCII)
-_DURATION: Final = re.compile(r"([0-9]{1,6})(ms|s|m|h|d)", re.ASCII)
+_DURATION: Final = re.compile(DURATION, re.ASCII)
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 #: A cursor is the key of the last item, as JSON: two numbers or a short text.
 _MAX_CURSOR: Final = 200
@@ -50,6 +50,7 @@ CursorText = Annotated[
     Query(alias="cursor", description="the next of an answer: what follows it"),
 ]
 DEFAULT_LIMIT: Final = str(_PAGE)
+TIMEOUT_SCHEMA: Final = WithJsonSchema({"type": "string", "pattern": f"^{DURATION}$", "examples": ["30s"]})
 #: What lists can be limited to.
 LabelText = Annotated[
     str | None, Query(alias="label", min_length=1, max_length=64, description="only what has this label")
@@ -126,7 +127,8 @@ def duration(text: str, what: str, *, most_s: float) -> float:
     found = _DURATION.fullmatch(text)
     if found is None:
         raise bad_request(f"{text!r} is no {what}", "write it as 30s, 10m or 2h")
-    seconds = int(found[1]) * _UNITS[found[2]]
+    unit = found[1]
+    seconds = int(text.removesuffix(unit)) * _UNITS[unit]
     if seconds > most_s:
         raise bad_request(f"{what} {text} is too long", f"give {most_s:g}s at most")
     return seconds

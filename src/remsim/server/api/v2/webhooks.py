@@ -16,7 +16,7 @@ from remsim.server.api.errors import V2, ApiError, bad_request, not_found
 from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheRuntime
 from remsim.server.api.v1.views import time_text
-from remsim.server.api.v2.answers import gives, page, problems, shown
+from remsim.server.api.v2.answers import gives, look, page, problems, shown
 from remsim.server.api.v2.idempotency import TheKept, once
 from remsim.server.api.v2.peers import KeyHeader
 from remsim.server.api.v2.reading import DEFAULT_LIMIT, CursorText, LimitText, read_json, read_model
@@ -163,7 +163,7 @@ def _known(sender: WebhookSender, grant: Grant, text: str) -> WebhookQueue:
         raise bad_request(f"{text!r} is no webhook", "give the id of a webhook")
     queue = sender.table.get(int(text))
     if queue is None or not _may_see(grant, queue):
-        raise not_found(f"there is no webhook {int(text)}", f"see {V2}/webhooks")
+        raise not_found(f"there is no webhook {int(text)}", look("webhooks", "webhooks"))
     return queue
 
 
