@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Takes the manual's pictures of the page, from today's page: ``.venv/bin/python -m tools.page_pictures``.
 
-They are what the browser tests see, so each shows what a test has looked at; and these tests fail where the page does
-not look like its picture any more.
+They are what the browser tests see, so each shows what a test has looked at. What a picture shows is kept in words,
+too, and these tests fail where the page does not show that any more.
 """
 
 import os
@@ -15,6 +15,8 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent
 TESTS: Final = "tests/browser"
+#: Where it is kept what the pictures show.
+OUTLINES: Final = Path("tests") / "reference" / "pictures"
 #: Pictures of the manual: which of the tests' they are, and the tests that take them.
 PICTURES: Final = {
     "page.png": (
@@ -41,7 +43,10 @@ def main() -> int:
         if done.returncode:
             return done.returncode
         for name, (source, _) in PICTURES.items():
-            shutil.copyfile(Path(folder) / source, ROOT / "docs" / "pictures" / name)
+            taken, outline = Path(folder) / source, (ROOT / OUTLINES / name).with_suffix(".txt")
+            shutil.copyfile(taken, ROOT / "docs" / "pictures" / name)
+            outline.parent.mkdir(exist_ok=True)
+            shutil.copyfile(taken.with_suffix(".txt"), outline)
     return 0
 
 
