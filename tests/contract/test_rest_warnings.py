@@ -20,6 +20,7 @@ from prometheus_client import generate_latest
 from remsim.cli.main import main
 from remsim.cli.rest import open_rest
 from remsim.config import CtlConfig, HostPort, ServerConfig, load_config
+from remsim.core import host_codes
 from remsim.core.identity import Identity
 from remsim.core.ids import BankSlot
 from remsim.core.limits import LimitName
@@ -242,6 +243,7 @@ WRONG = {
     ("reader", "B1:3"),
     ("certificate", "B1"),
     ("pcscd", "B1"),
+    ("disk", "B1"),
     ("card-pulled", "B1:4"),
     ("identity", "C9:0"),
     ("clock", "server"),
@@ -276,16 +278,18 @@ async def test_one_list_is_behind_page_command_metrics_webhooks_and_doctor(
             async with await connect_client(service, 9):
                 pass
         free = 100 << 20
-        runtime.warn("pcscd", "B1", "pcscd 1.9.9 serves 16 readers, and there are 24", "upgrade it")
+        old = HostCondition(host_codes.PCSCD_TOO_OLD, is_error=False, detail="this pcscd lists 16 readers at most")
+        bank.send(HostConditionsInd((old, HostCondition(host_codes.DISK, is_error=False, detail="300 MiB are free"))))
+        await bank.settle()
         await lookout.look()
         texts = await _check_everywhere(service, rest, WRONG, capsys)
 
         free, left_s, is_doubtful = 1 << 40, 80 * DAY, False
         bank.send(ReaderHealthInd(BankSlot(1, 3), ReaderState.WORKING, 0, None))
+        bank.send(HostConditionsInd(()))
         bank.send(CardInd(BankSlot(1, 4), "8900101234567890018"))
         await bank.settle()
         monkeypatch.setattr("remsim.server.core.watch.FLAP_S", 0.0)
-        runtime.clear_warning("pcscd", "B1")
         await lookout.look()
         await _check_everywhere(service, rest, set(), capsys, over=texts)
         (deliveries,) = [(await rest.get(f"{V2}/webhooks/1/deliveries?limit=100")).json()["items"]]

@@ -194,7 +194,8 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "top": (("overview",), ("follow", "slot_trace"), ("screen",)),
     "cli": (
         ("options", "rest", "completion"),
-        ("main", "tables", "examination", "session", "tracing"),
+        ("tables",),
+        ("main", "examination", "session", "tracing"),
         ("bundles", "fleet", "health", "latency", "leases", "slot_orders", "warnings", "webhooks"),
         (
             *(

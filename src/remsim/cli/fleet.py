@@ -7,14 +7,14 @@ The models of v2 are imported when a command runs, because help needs none.
 import json
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from cyclopts import App, Parameter
 
 from remsim.cli import tables
-from remsim.cli.session import CtlSession, Given, IdText
+from remsim.cli.session import CtlSession, Given, IdText, dumped
 from remsim.config import TextError, read_text
 from remsim.core.errors import ConfigError, IdRangeError, RemsimError, reason_of
 from remsim.core.ids import ClientSlot, check_id
@@ -22,8 +22,6 @@ from remsim.core.text import escape
 from remsim.net.runtime.report import say_error
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from remsim.rest import Rest
     from remsim.rest.models import BankSlotModel, CardModel, ChangeModel, EventModel, MappingModel
 
@@ -59,7 +57,7 @@ def slots(bank: IdText = None, /, *, session: Given) -> int:
     with session.rest.v2() as rest:
         banks = [item.bank for item in rest.items(calls.list_banks())] if bank is None else [_bank_id(bank)]
         found = [slot for bank_id in banks for slot in rest.items(calls.list_bank_slots(bank_id))]
-    return session.show(_dumped(found), lambda: tables.print_rows(tables.SLOTS, [_slot_row(slot) for slot in found]))
+    return session.show_list(found, tables.SLOTS, _slot_row)
 
 
 def cards(*, reveal: Reveal = False, session: Given) -> int:
@@ -68,7 +66,7 @@ def cards(*, reveal: Reveal = False, session: Given) -> int:
 
     with session.rest.v2() as rest:
         found = list(rest.items(calls.list_cards(reveal=reveal)))
-    return session.show(_dumped(found), lambda: tables.print_rows(tables.CARDS, [_card_row(card) for card in found]))
+    return session.show_list(found, tables.CARDS, _card_row)
 
 
 def map_card(card: str, client: ClientSlot, *, follow: bool, session: CtlSession) -> int:
@@ -87,7 +85,7 @@ def map_card(card: str, client: ClientSlot, *, follow: bool, session: CtlSession
     missing = "; ".join(escape(each) for each in found.missing)
     text = f"mapped {found.bank} to {found.client}"
     said = f"{text}; {missing}" if missing else text
-    return session.show(found.model_dump(mode="json", exclude_none=True), lambda: print(said))
+    return session.show(dumped(found), lambda: print(said))
 
 
 def unmap_client(client: ClientSlot, session: CtlSession) -> int:
@@ -114,7 +112,7 @@ def label(subject: str, /, *labels: str, clear: Clear = False, session: Given) -
         is_change = clear or bool(labels)
         found = rest.do(calls.put_labels(subject, labels) if is_change else calls.show_labels(subject))
     text = ", ".join(escape(name) for name in found.labels) or "no labels"
-    return session.show(found.model_dump(mode="json"), lambda: print(f"{escape(found.subject)}: {text}"))
+    return session.show(dumped(found), lambda: print(f"{escape(found.subject)}: {text}"))
 
 
 def wait(client_slot: str, /, *, goal: Goal = "operational", timeout: Timeout = "30s", session: Given) -> int:
@@ -130,7 +128,7 @@ def wait(client_slot: str, /, *, goal: Goal = "operational", timeout: Timeout = 
         raise RemsimError(f"{_has(found)} ({found.state.state}), but {missing}", hint="see remsim ctl mappings")
     text = f"{_has(found)}: {found.state.state}"
     said = f"{text}; {missing}" if missing else text
-    session.show(found.model_dump(mode="json", exclude_none=True), lambda: print(said))
+    session.show(dumped(found), lambda: print(said))
     return 0 if is_reached else 1
 
 
@@ -181,7 +179,7 @@ def apply(
     with session.rest.v2() as rest:
         found = rest.do(calls.apply(order, dry_run=dry_run))
     lines = [_change(change) for change in found.changes] or ["nothing differs"]
-    return session.show(found.model_dump(mode="json", exclude_none=True), lambda: print(*lines, sep="\n"))
+    return session.show(dumped(found), lambda: print(*lines, sep="\n"))
 
 
 def _change(change: "ChangeModel") -> str:
@@ -232,10 +230,6 @@ def _bank_id(text: str) -> int:
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 9):
         raise IdRangeError(f"{text!r} is no bank id", hint="write it as 1 or B1")
     return check_id(int(digits), "bank id")
-
-
-def _dumped(found: "Sequence[BaseModel]") -> list[object]:
-    return [item.model_dump(mode="json", exclude_none=True) for item in found]
 
 
 def _slot_row(slot: "BankSlotModel") -> list[str]:

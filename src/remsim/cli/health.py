@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App
 
-from remsim.cli.session import Given, IdText
+from remsim.cli.session import Given, IdText, dumped
 from remsim.core.errors import IdRangeError
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.text import counted, escape, lasting
@@ -44,10 +44,10 @@ def health(slot: IdText = None, /, *, session: Given) -> int:
     with session.rest.v2() as rest:
         if text.startswith("B"):
             bank = rest.do(calls.show_bank_slot(str(BankSlot.parse(text))))
-            shown, rows = bank.model_dump(mode="json", exclude_none=True), list(_bank_rows(bank))
+            shown, rows = dumped(bank), list(_bank_rows(bank))
         elif text.startswith("C"):
             client = rest.do(calls.show_client_slot(str(ClientSlot.parse(text))))
-            shown, rows = client.model_dump(mode="json", exclude_none=True), list(_client_rows(client))
+            shown, rows = dumped(client), list(_client_rows(client))
         else:
             raise IdRangeError(f"{slot!r} is no slot", hint="write it as B1:3 or C7:0")
     return session.show(shown, lambda: _print_rows(rows))
@@ -87,7 +87,7 @@ def _all(session: Given) -> int:
     found: list[tuple[str, HealthModel]] = [(slot.slot, slot.health) for slot in slots if slot.health is not None]
     found += [(slot.slot, slot.health) for slot in clients if slot.health is not None]
     troubled = [(slot, item) for slot, item in found if item.trouble]
-    shown = [{"slot": slot, **item.model_dump(mode="json", exclude_none=True)} for slot, item in found]
+    shown = [{"slot": slot, **dumped(item)} for slot, item in found]
     return session.show(shown, lambda: _print_troubled(troubled, found))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import App, Parameter
 
 from remsim.cli import tables
-from remsim.cli.session import CtlSession, Given
+from remsim.cli.session import CtlSession, Given, dumped
 from remsim.core.errors import ConfigError, RemsimError
 from remsim.core.ids import ClientSlot
 from remsim.core.text import escape
@@ -130,8 +130,7 @@ def list_leases(*, ended: Ended = False, session: Given) -> int:
 
     with session.rest.v2() as rest:
         found = list(rest.items(calls.list_leases(state="ended" if ended else None)))
-    dumped = [each.model_dump(mode="json", exclude_none=True) for each in found]
-    return session.show(dumped, lambda: tables.print_rows(tables.LEASES, [_row(each) for each in found]))
+    return session.show_list(found, tables.LEASES, _row)
 
 
 @lease.command
@@ -170,7 +169,7 @@ _END_TEXTS: Final = {
 
 
 def _show(session: CtlSession, found: "LeaseModel") -> int:
-    return session.show(found.model_dump(mode="json", exclude_none=True), lambda: print(_line(found)))
+    return session.show(dumped(found), lambda: print(_line(found)))
 
 
 def _line(found: "LeaseModel") -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from remsim.cli.session import Given
+from remsim.cli.session import Given, dumped
 from remsim.core.errors import ConfigError
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.text import escape
@@ -34,7 +34,7 @@ def lock(bank_slot: str, reason: Reason, /, *, session: Given) -> int:
         raise ConfigError("that is no reason", hint=f"write 1..{_MAX_REASON} characters")
     with session.rest.v2() as rest:
         made = rest.do(calls.lock_slot(slot, reason))
-    return session.show(made.model_dump(mode="json"), lambda: print(f"{slot} is locked: {escape(made.reason)}"))
+    return session.show(dumped(made), lambda: print(f"{slot} is locked: {escape(made.reason)}"))
 
 
 def unlock(bank_slot: str, /, *, session: Given) -> int:
@@ -54,5 +54,5 @@ def reinsert(client_slot: str, /, *, session: Given) -> int:
     slot = str(ClientSlot.parse(client_slot))
     with session.rest.v2() as rest:
         made = rest.do(calls.reinsert_card(slot))
-    shown = made.model_dump(mode="json", exclude_none=True)
+    shown = dumped(made)
     return session.show(shown, lambda: print(f"{made.client} gets {made.bank} inserted again"))

@@ -4,7 +4,7 @@
 from typing import TYPE_CHECKING
 
 from remsim.cli import tables
-from remsim.cli.session import Given
+from remsim.cli.session import Given, dumped
 from remsim.core.text import lasting
 
 if TYPE_CHECKING:
@@ -17,8 +17,7 @@ def warnings(*, session: Given) -> int:
 
     with session.rest.v2() as rest:
         found = list(rest.items(list_warnings()))
-    dumped = [each.model_dump(mode="json", exclude_none=True) for each in found]
-    return session.show(dumped, lambda: tables.print_warnings([_row(each) for each in found]))
+    return session.show([dumped(each) for each in found], lambda: tables.print_warnings([_row(each) for each in found]))
 
 
 def _row(found: "WarningModel") -> list[str]:

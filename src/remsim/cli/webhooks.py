@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from remsim.cli import tables
-from remsim.cli.session import CtlSession, Given
+from remsim.cli.session import CtlSession, Given, dumped
 from remsim.config import TextError, read_text
 from remsim.core.errors import ConfigError, RemsimError, reason_of
 from remsim.core.text import escape
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from remsim.rest.webhooks import DeliveryModel, WebhookModel
 
 Number = Annotated[int, Parameter(help="The number of the webhook.")]
@@ -58,9 +56,7 @@ def list_all(*, session: Given) -> int:
 
     with session.rest.v2() as rest:
         found = list(rest.items(list_webhooks()))
-    return session.show(
-        [_dumped(each) for each in found], lambda: tables.print_rows(tables.WEBHOOKS, [_row(each) for each in found])
-    )
+    return session.show_list(found, tables.WEBHOOKS, _row)
 
 
 @webhooks.command
@@ -81,7 +77,7 @@ def add(url: str, /, *, kinds: Kinds = (), secret: Secret = None, session: Given
         made = rest.do(call)
     said = f"webhook {made.id}: {escape(made.url)}"
     shown = said if text is not None else f"{said}\nits secret, which is not shown again: {made.secret}"
-    return session.show(_dumped(made), lambda: print(shown))
+    return session.show(dumped(made), lambda: print(shown))
 
 
 @webhooks.command
@@ -101,7 +97,7 @@ def pause(number: Number, /, *, session: Given) -> int:
 
     with session.rest.v2() as rest:
         found = rest.do(pause_webhook(number))
-    return session.show(_dumped(found), lambda: print(f"webhook {number} is paused; {found.waiting} wait"))
+    return session.show(dumped(found), lambda: print(f"webhook {number} is paused; {found.waiting} wait"))
 
 
 @webhooks.command
@@ -111,7 +107,7 @@ def resume(number: Number, /, *, session: Given) -> int:
 
     with session.rest.v2() as rest:
         found = rest.do(resume_webhook(number))
-    return session.show(_dumped(found), lambda: print(f"webhook {number} goes on; {found.waiting} waited"))
+    return session.show(dumped(found), lambda: print(f"webhook {number} goes on; {found.waiting} waited"))
 
 
 @webhooks.command
@@ -121,8 +117,7 @@ def log(number: Number, /, *, session: Given) -> int:
 
     with session.rest.v2() as rest:
         found = list(rest.items(list_deliveries(number)))
-    rows = [_delivery(each) for each in found]
-    return session.show([_dumped(each) for each in found], lambda: tables.print_rows(tables.DELIVERIES, rows))
+    return session.show_list(found, tables.DELIVERIES, _delivery)
 
 
 @webhooks.command
@@ -141,7 +136,7 @@ def test(number: Number, /, *, session: Given) -> int:
 
 
 def _show(session: CtlSession, found: "DeliveryModel") -> None:
-    session.show(_dumped(found), lambda: print(f"delivery {found.id}: {found.state}"))
+    session.show(dumped(found), lambda: print(f"delivery {found.id}: {found.state}"))
 
 
 def _read_secret(place: str) -> str:
@@ -151,10 +146,6 @@ def _read_secret(place: str) -> str:
     except (OSError, TextError) as error:
         raise ConfigError(f"{place} cannot be read: {reason_of(error)}") from None
     return text.rstrip("\r\n")
-
-
-def _dumped(found: "BaseModel") -> dict[str, object]:
-    return found.model_dump(mode="json", exclude_none=True)
 
 
 def _row(found: "WebhookModel") -> list[str]:
