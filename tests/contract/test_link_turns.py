@@ -41,11 +41,11 @@ def pieces(monkeypatch: pytest.MonkeyPatch) -> Pieces:
     found = Pieces()
     original = LinkEngine.receive_data
 
-    def noting(connection: LinkEngine, data: bytes, now: float) -> None:
+    def noting(connection: LinkEngine, data: bytes, now: float, at: float = 0.0) -> None:
         found.append((connection, len(data)))
         if len(found) == 3:
             found.have_begun.set()
-        original(connection, data, now)
+        original(connection, data, now, at)
 
     monkeypatch.setattr(LinkEngine, "receive_data", noting)
     return found
