@@ -52,7 +52,8 @@ async def test_filter_search_and_labels_for_all_that_is_shown(site: Site) -> Non
         await expect(page.locator("#found")).to_have_text("12 slots")
         await page.locator("#filter-bank").select_option("2")
         await expect(page.locator("#found")).to_have_text("6 of 12 slots")
-        await page.get_by_role("button", name="Label these…").click()
+        await page.get_by_role("button", name="Change these…").click()
+        await page.get_by_role("button", name="Label 6 slots…").click()
         await page.get_by_label("Add this label").fill("roaming <b>")
         await page.keyboard.press("Enter")
         await expect(page.locator(".toast")).to_contain_text("6 slots have other labels now.")
@@ -100,6 +101,7 @@ async def test_filter_shows_a_screenful_at_once_and_the_rest_in_further_pictures
         await page.locator("#search").fill("b1:")
         await expect(page.locator("#found")).to_have_text("400 of 404 slots")
         await page.evaluate("document.getElementById('bulk').click()")
+        await page.get_by_role("button", name="Label 400 slots…").click()
         await expect(page.locator("#labeller-text")).to_have_text("400 slots are shown by the filter.")
 
 
@@ -108,7 +110,8 @@ async def test_bulk_labels_are_taken_back(site: Site) -> None:
     async with peers.bank(site.service, 1, 3):
         page = await site.overview()
         await page.locator("#filter-bank").select_option("1")
-        await page.get_by_role("button", name="Label these…").click()
+        await page.get_by_role("button", name="Change these…").click()
+        await page.get_by_role("button", name="Label 3 slots…").click()
         await page.get_by_label("Add this label").fill("x")
         await page.keyboard.press("Enter")
         await page.get_by_role("button", name="Undo").click()
@@ -149,7 +152,7 @@ async def test_viewer_sees_everything_and_no_button_that_changes_anything(site: 
     async with peers.bank(site.service, 1), peers.client(site.service, 7):
         page = await site.overview(TokenRole.VIEWER)
         await expect(page.locator(".tile")).to_have_count(8)
-        assert await page.locator(".pick, #bulk, #mapper, #labeller, #picked, [draggable=true]").count() == 0
+        assert await page.locator(".pick, #bulk, #changer, #mapper, #labeller, #picked, [draggable=true]").count() == 0
         await page.keyboard.press("m")
         await expect(page.locator("dialog[open]")).to_have_count(0)
         await expect(page.get_by_role("link", name="Access")).to_have_count(0)

@@ -24,6 +24,7 @@ TYPES: Final = {
     "orders.js": "text/javascript; charset=utf-8",
     "walls.js": "text/javascript; charset=utf-8",
     "mapping.js": "text/javascript; charset=utf-8",
+    "bulk.js": "text/javascript; charset=utf-8",
     "thing.js": "text/javascript; charset=utf-8",
     "trace.js": "text/javascript; charset=utf-8",
     "join.js": "text/javascript; charset=utf-8",

@@ -135,16 +135,26 @@
         return;
       }
       await order("DELETE", `/mappings/${slotPath(client)}`);
-      toast(`${before.bank} was taken from ${client}.`, { undo: () => remap(client, before.bank) });
+      toast(`${before.bank} was taken from ${client}.`, { undo: () => remap(before) });
     } catch (error) {
       refuse(error);
     }
   }
 
-  async function remap(client, card) {
+  // Map again as it was, unless the client has another card by now.
+  async function giveBack({ client, bank, follow }) {
     try {
-      await order("PUT", `/mappings/${slotPath(client)}`, { card }, { "If-None-Match": "*" });
-      toast(`${client} has ${card} again.`);
+      await order("PUT", `/mappings/${slotPath(client)}`, { card: bank, follow }, { "If-None-Match": "*" });
+    } catch (error) {
+      if (error.status !== 412) throw error;
+      throw new Refusal(412, { detail: `${client} has got a card again meanwhile`, hint: "it keeps that one" });
+    }
+  }
+
+  async function remap(before) {
+    try {
+      await giveBack(before);
+      toast(`${before.client} has ${before.bank} again.`);
     } catch (error) {
       refuse(error);
     }
@@ -152,19 +162,18 @@
 
   const labelPath = (subject) => `/labels/${slotPath(subject)}`;
 
-  // Give each of these slots other labels: `change` makes the new list of the old one.
-  async function relabel(subjects, change) {
+  const lockPath = (slot) => `/banks/${slot.slice(1).replace(":", "/slots/")}/lock`;
+
+  // Do the same for each of these, four at a time. `work` gives what its undo needs, or nothing if there was nothing to do.
+  async function forAll(subjects, work) {
     const done = [];
     const refused = [];
-    const work = [...subjects];
+    const left = [...subjects];
     const one = async () => {
-      for (let subject = work.shift(); subject !== undefined; subject = work.shift()) {
+      for (let subject = left.shift(); subject !== undefined; subject = left.shift()) {
         try {
-          const old = await order("GET", labelPath(subject));
-          const wanted = [...new Set(change(old.body.labels))].sort();
-          if (wanted.join("\t") === old.body.labels.join("\t")) continue;
-          await order("PUT", labelPath(subject), { labels: wanted }, old.etag ? { "If-Match": old.etag } : {});
-          done.push([subject, old.body.labels]);
+          const made = await work(subject);
+          if (made !== undefined) done.push(made);
         } catch (error) {
           if (!(error instanceof Refusal)) throw error;
           refused.push(error);
@@ -172,11 +181,30 @@
       }
     };
     await Promise.all([one(), one(), one(), one()]);
+    return { done, refused };
+  }
+
+  // What came of it in one sentence, and why the first of those was refused that were.
+  function sumUp({ done, refused }, words, undo = null) {
     const bad = refused.length ? ` ${refused.length} refused: ${refused[0].message}.` : "";
-    toast(`${done.length} ${done.length === 1 ? "slot has" : "slots have"} other labels now.${bad}`, {
+    toast(`${words}${bad}`, {
+      hint: refused[0]?.hint ?? "",
       isBad: refused.length > 0,
-      undo: done.length ? () => unlabel(done) : null,
+      undo: undo && done.length ? () => undo(done) : null,
     });
+  }
+
+  // Give each of these slots other labels: `change` makes the new list of the old one.
+  async function relabel(subjects, change) {
+    const found = await forAll(subjects, async (subject) => {
+      const old = await order("GET", labelPath(subject));
+      const wanted = [...new Set(change(old.body.labels))].sort();
+      if (wanted.join("\t") === old.body.labels.join("\t")) return undefined;
+      await order("PUT", labelPath(subject), { labels: wanted }, old.etag ? { "If-Match": old.etag } : {});
+      return [subject, old.body.labels];
+    });
+    const count = found.done.length;
+    sumUp(found, `${count} ${count === 1 ? "slot has" : "slots have"} other labels now.`, unlabel);
   }
 
   async function unlabel(done) {
@@ -188,5 +216,5 @@
     }
   }
 
-  Object.assign(remsim, { order, toast, refuse, map, unmap, relabel, Refusal });
+  Object.assign(remsim, { order, toast, refuse, map, unmap, giveBack, slotPath, lockPath, forAll, sumUp, relabel, Refusal });
 })();

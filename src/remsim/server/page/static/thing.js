@@ -10,8 +10,6 @@
     if (answer) take(answer[0]);
   }
 
-  const lockPath = (name) => `/banks/${name.slice(1).replace(":", "/slots/")}/lock`;
-
   async function tried(work) {
     try {
       await work();
@@ -21,12 +19,12 @@
   }
 
   const lock = (name, reason) => tried(async () => {
-    await remsim.order("PUT", lockPath(name), { reason });
+    await remsim.order("PUT", remsim.lockPath(name), { reason });
     remsim.toast(`${name} is locked.`, { undo: () => unlock(name) });
   });
 
   const unlock = (name) => tried(async () => {
-    await remsim.order("DELETE", lockPath(name));
+    await remsim.order("DELETE", remsim.lockPath(name));
     remsim.toast(`${name} is not locked any more.`);
   });
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The overview: filter and search without asking the server, wall or table, arrow keys, links between cards and
-// clients, labels for all that is shown. What is filtered is kept in the address.
+// clients. What is filtered is kept in the address.
 "use strict";
 (() => {
   const KEEP_MS = 400;
@@ -88,7 +88,12 @@
       say(count, String(count.dataset.count ? counts[count.dataset.count] || 0 : all));
     }
     const bulk = document.getElementById("bulk");
-    if (bulk) bulk.disabled = !isFiltered || shown === 0;
+    if (bulk) {
+      const hadFocus = document.activeElement === bulk;
+      bulk.disabled = !isFiltered || shown === 0;
+      // What cannot be pressed cannot keep the focus: the filter is what helps now.
+      if (hadFocus && bulk.disabled) document.querySelector('[data-filter-state][aria-pressed="true"]').focus();
+    }
     offer(byLabel, [...known].sort(), filter.label);
     offer(byBank, [...banks.querySelectorAll(".bank-head")].map((head) => head.dataset.bank), filter.bank);
   }
@@ -327,43 +332,15 @@
     if (pointed) joinSoon(pointed);
   });
 
-  // Labels for all slots that are shown.
-  const bulk = document.getElementById("bulk");
-  if (bulk) {
-    const dialog = document.getElementById("labeller");
-    const add = document.getElementById("labeller-add");
-    const remove = document.getElementById("labeller-remove");
-    let chosen = [];
-    bulk.addEventListener("click", () => {
-      settle();
-      const shown = [...banks.querySelectorAll(".tile:not([hidden])")];
-      chosen = shown.map((tile) => tile.dataset.slot);
-      say(document.getElementById("labeller-text"), `${chosen.length} ${chosen.length === 1 ? "slot is" : "slots are"} shown by the filter.`);
-      offer(remove, [...new Set(shown.flatMap(labels))].sort(), "");
-      add.value = "";
-      dialog.showModal();
-      add.focus();
-    });
-    const label = () => {
-      const wanted = add.value.trim();
-      const unwanted = remove.value;
-      dialog.close();
-      if (wanted || unwanted) {
-        remsim.relabel(chosen, (old) => [...old.filter((one) => one !== unwanted), ...(wanted ? [wanted] : [])]);
-      }
-    };
-    document.getElementById("labeller-do").addEventListener("click", label);
-    add.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") {
-        event.preventDefault();
-        label();
-      }
-    });
-  }
+  // What the filter shows; what has not come into view yet is part of that.
+  const shown = () => {
+    settle();
+    return [...banks.querySelectorAll(".tile:not([hidden])")];
+  };
 
   search.value = filter.q;
   press();
   keep();
   apply(false);
-  Object.assign(remsim, { idOf, tiles, rows, labelsOf: labels });
+  Object.assign(remsim, { idOf, tiles, rows, labelsOf: labels, shown });
 })();
