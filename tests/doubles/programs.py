@@ -114,6 +114,16 @@ class Output:
                 self._changed.wait(left_s)
 
 
+def _stands_still(pid: int) -> bool:
+    """Whether no thread of a process runs: each is stopped, or the process is gone."""
+    try:
+        stats = [(task / "stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    # proc(5): the state is the third field, behind the name in brackets.
+    return all(stat.rpartition(")")[2].split()[0] in {"T", "t", "Z", "X"} for stat in stats)
+
+
 class Program:
     """One running program. ``stdout`` and ``stderr`` collect its lines; ``with`` ends it."""
 
@@ -182,13 +192,15 @@ class Program:
             pass
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal; nothing happens if it has ended."""
+        """Send a signal; nothing happens if it has ended. After SIGSTOP all its threads stand still on return."""
         if self.status is not None:
             return
         try:
-            os.kill(self.pid, number)
+            os.kill(pid := self.pid, number)
         except ProcessLookupError:  # it has just ended
-            pass
+            return
+        while number is signal.SIGSTOP and not _stands_still(pid):
+            os.sched_yield()
 
     def kill(self) -> None:
         """End it without warning (SIGKILL) and wait until it is gone."""

@@ -83,16 +83,16 @@ class Plugged:
         self.node = node = UsbDevice()
         node.attach(self.device, self.configurations, self.descriptor, self.kick)
         raw = (self.descriptor + b"".join(self.configurations)).hex().upper()
-        self._stage.testbed.add_from_string(_record(self.syspath, address, 12, raw, self.serial))
+        # In this order: a program that opens the node before it is answered for is ended by umockdev.
         self._stage.testbed.attach_ioctl(f"/dev/{_node(address)}", node)
+        self._stage.testbed.add_from_string(_record(self.syspath, address, 12, raw, self.serial))
         self._stage.testbed.uevent(f"/sys{self.syspath}", "add")
 
     def unplug(self) -> None:
-        """Vanish."""
+        """Vanish. The node says so to all that still have it open: umockdev ends programs that are not answered."""
         assert self.node is not None
         self.node.unplug()
         self._stage.testbed.uevent(f"/sys{self.syspath}", "remove")
-        self._stage.testbed.detach_ioctl(f"/dev/{_node(self.address)}")
         self._stage.testbed.remove_device(f"/sys{self.syspath}")
         self.device.restart()
 

@@ -218,7 +218,7 @@ async def test_pcscd_that_hangs_keeps_readers_until_it_goes_on(
             reader = source.reader(name(0))
             await reader.open()
             reader._deadline_s = 0.1
-            os.kill(pcscd.program.pid, signal.SIGSTOP)
+            pcscd.program.send_signal(signal.SIGSTOP)
             try:
                 with pytest.raises(CardMuteError):
                     await reader.transmit(READ)
