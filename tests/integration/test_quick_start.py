@@ -61,12 +61,13 @@ with open(sys.argv[2], "w") as file:
 
 #: Says what it is told by signals.
 _WAITS: Final = """\
-import os, signal, sys
-for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
-    signal.signal(number, lambda number, _: os.write(1, f"{signal.Signals(number).name}\\n".encode()))
+import signal, sys
+numbers = {signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1}
+# Blocked, so that one that comes while another is told waits for its turn.
+signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
 print("csv" in sys.modules, flush=True)
 while True:
-    signal.pause()
+    print(signal.Signals(signal.sigwait(numbers)).name, flush=True)
 """
 
 #: Scripts that end in all manners.
