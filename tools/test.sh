@@ -41,15 +41,15 @@ fi
 stage "format" $bin/ruff format --check --quiet .
 stage "lint" $bin/ruff check --quiet .
 stage "shell scripts" shellcheck tools/*.sh .ci/run
+# These only compute, and look at no clock. They do so while the tests of the other stages wait for programs and clocks.
+aside types gently $bin/mypy --no-error-summary src tests tools bench
+aside property gently tests property -n 2 --dist worksteal tests/property
 rm -rf .coverage && mkdir .coverage
 # The slow tests come last: a process that has none left takes some of another's. Some of these wait for a database or a
 # clock, and most of the next stage's wait for each other's programs, so there are more processes than processors.
 stage "import levels, unit, vectors, contract" \
     tests fast -p tools.measured -n 3 --dist worksteal tests/unit tests/vectors tests/contract
-# These only compute, and look at no clock. They do so while the next stage's tests wait for programs and clocks.
-aside types gently $bin/mypy --no-error-summary src tests tools bench
 aside coverage gently $bin/python tools/check_coverage.py
-aside property gently tests property -n 2 --dist worksteal tests/property
 # Which process runs which test is said in tests/slowest_first.py.
 stage "integration" tests integration -n 3 --dist loadfile tests/integration tests/browser
 stage "types" await_aside types
