@@ -112,7 +112,15 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("bootstrap", "enrol", "enrolment_service"),
     ),
     "net": (
-        ("runtime.tasks", "runtime.report", "runtime.state_lock", "tls.contexts", "allowance", "engines"),
+        (
+            "runtime.tasks",
+            "runtime.commands",
+            "runtime.report",
+            "runtime.state_lock",
+            "tls.contexts",
+            "allowance",
+            "engines",
+        ),
         ("accept.waiting", "runtime.exposed_files", "runtime.reload"),
         ("accept.quota", "gsmtap", "log_limiter", "plain", "runtime.process"),
         ("link", "tls.security", "accept.handshake_queue"),

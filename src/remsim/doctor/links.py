@@ -18,9 +18,10 @@ from typing import Final
 from remsim.causes import Cause, cause_of
 from remsim.config import HostPort
 from remsim.core.errors import RemsimError
+from remsim.core.finding import Finding, Outcome
 from remsim.core.identity import Identity, Role
 from remsim.core.values import dataclass
-from remsim.doctor.check import Finding, Outcome, Situation
+from remsim.doctor.check import Situation
 from remsim.doctor.told import TellsNothingError, Told, told_places
 from remsim.net.runtime.tasks import all_of, in_thread
 from remsim.net.tls.contexts import Expectation, HandshakeError, LinkTls, TlsContexts
