@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from remsim.bankd.choice import PCSC, PCSCD, choose_without_asking
+from remsim.bankd.reader_choice import PCSC, PCSCD, choose_without_asking
 from remsim.bankd.stuck import StuckReaders
 from remsim.config import BankdConfig
 from remsim.core import host_codes

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from remsim.bankd.choice import PCSC, PCSCD, choose_without_asking
 from remsim.bankd.host.judging import CHECK, BankFacts, judge_host, look_at_host, protocol_text
+from remsim.bankd.reader_choice import PCSC, PCSCD, choose_without_asking
 from remsim.bankd.slots.csv import CSV_NAME, parse_slots_csv
 from remsim.config import BankdConfig, SlotSource, TextError, read_text
 from remsim.core.errors import ConfigError

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Final
 from xml.parsers.expat import ExpatError
 
-from remsim.bankd.choice import PCSC
 from remsim.bankd.host.pcscd import MAX_READERS, PcscdFacts, PcscLite, ask_pcscd, pcsc_lite
 from remsim.bankd.host.usb import UsbDevice, read_devices
+from remsim.bankd.reader_choice import PCSC
 from remsim.config import BankdConfig, SlotReader
 from remsim.core import host_codes
 from remsim.core.finding import Finding, Outcome
