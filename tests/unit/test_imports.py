@@ -202,9 +202,10 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "top": (("overview",), ("follow", "slot_trace"), ("screen",)),
     "cli": (
         ("options", "rest", "completion"),
-        ("tables",),
-        ("main", "examination", "session", "tracing"),
-        ("bundles", "fleet", "health", "latency", "leases", "slot_orders", "warnings", "webhooks"),
+        ("ctl.tables",),
+        ("main", "examination", "ctl.session", "trace_output"),
+        ("ctl.*",),
+        ("ctl.main",),
         (
             *(
                 "bankd",
@@ -328,7 +329,7 @@ BASE = {
     "prompt_toolkit": ("remsim.emulators.shell",),
     "pydantic": (
         *("remsim.config", "remsim.rest", "remsim.server.api"),
-        *("remsim.cli.fleet", "remsim.cli.leases", "remsim.cli.webhooks"),
+        *("remsim.cli.ctl.fleet", "remsim.cli.ctl.leases", "remsim.cli.ctl.webhooks"),
     ),
     "pydantic_core": ("remsim.config",),
     "rich": ("remsim.cli", "remsim.client.report", "remsim.demo", "remsim.top"),
