@@ -65,7 +65,7 @@ class TestRepeatedAfter6C:
 
     @pytest.mark.parametrize(("before", "after"), [("81cabf2000", "81cabf2005"), ("81ca00fe00", "81ca00fe02")])
     def test_another_length_may_be_that_of_data(self, before: str, after: str) -> None:
-        # A list asked for without data, then with the tags that are wanted. Forwarded, it would cost the modem its card.
+        # A list asked for without data, then with the tags that are wanted: forwarded, it costs the modem its card.
         decision = decide(h(after), previous=self.previous(0x6C2D, before))
         assert decision == CaseDecision(Direction.RECEIVE, Case.BOTH, CaseSource.TABLE)
 
