@@ -22,9 +22,14 @@ async def test_no_route_takes_a_parameter_that_it_does_not_have(lab: Lab) -> Non
             path = path.replace(f"{{{name}}}", value)
         target = path.replace("{", "1").replace("}", "")
         for method in route.methods or ():
-            said = problem(await lab.admin.request(method, f"{target}?dryrun=true"), 400, "bad_request")
-            assert said == "'dryrun' is no parameter of this request", (method, target)
+            answer = await lab.admin.request(method, f"{target}?dryrun=true")
             asked += 1
+            if method == "HEAD":
+                # It has no body.
+                assert (answer.status_code, answer.content) == (400, b"")
+                continue
+            said = problem(answer, 400, "bad_request")
+            assert said == "'dryrun' is no parameter of this request", (method, target)
     assert asked > 40
 
 

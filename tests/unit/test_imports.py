@@ -232,7 +232,18 @@ _INSIDE_THE_SERVER = ("remsim.server.core", "remsim.server.store")
 
 #: ... and takes only these values and errors from there: who asks, what a token allows, the name of a state.
 VALUES_FOR_REST = {
-    *(f"remsim.server.core.actions.{name}" for name in ("REFUSED", "Actor", "Entry", "StoredDelivery", "StoredLock")),
+    *(
+        f"remsim.server.core.actions.{name}"
+        for name in (
+            "REFUSED",
+            "Actor",
+            "Entry",
+            "KeyedRequest",
+            "StoredDelivery",
+            "StoredLock",
+            "StoredRequest",
+        )
+    ),
     *(f"remsim.server.core.webhooks.{name}" for name in ("WebhookError", "WebhookQueue")),
     *(
         f"remsim.server.core.card_choice.{name}"
@@ -241,7 +252,7 @@ VALUES_FOR_REST = {
     *(f"remsim.server.core.fleet.{name}" for name in ("FleetError", "FleetPlan", "plan_fleet")),
     "remsim.server.core.health_board.HealthStanding",
     *(f"remsim.server.core.event_feed.{name}" for name in ("EventFeed", "FeedEvent", "is_visible")),
-    *(f"remsim.server.core.kept_answers.{name}" for name in ("KeptAnswer", "KeptAnswers", "KeyUse")),
+    *(f"remsim.server.core.kept_answers.{name}" for name in ("MAX_KEPT_BYTES", "KeptAnswer", "KeptAnswers", "KeyUse")),
     *(
         f"remsim.server.core.page_sessions.{name}"
         for name in ("PAGE_SECRET_BYTES", "SESSION_S", "PROOF_BYTES", "PageFileError", "PageSessions", "is_proof")

@@ -83,7 +83,7 @@ def _rest_of(situation: Situation, rest: str | None) -> Callable[[], RestCalls] 
         credentials = Credentials(situation.tls_dir)
         authority = credentials.authority_file if os.access(credentials.authority_file, os.R_OK) else None
     if situation.server_config is not None:
-        # The variable is the server's own then, and no URL.
+        # The variable is the server's own then, and part of its configuration.
         base = rest or _own_rest(situation, situation.server_config)
     else:
         scheme = "http" if authority is None else "https"

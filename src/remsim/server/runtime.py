@@ -283,6 +283,9 @@ class ServerRuntime:
             found, created, labels, follows, unparked=waiting, follow_changes=changes
         )
         if decision is None:
+            if by.request is not None and not is_trial:
+                # That nothing differed is the answer for good.
+                await self._store(None, change_entry(by, [], [], {}, {}))
             return
         if is_trial:
             # Gives back what was reserved for it.
@@ -533,7 +536,7 @@ class ServerRuntime:
         else:
             self._metrics.limits.reached(LimitName.STORED_REFUSALS)
 
-    async def _store(self, decision: Decision, entry: Entry) -> None:
+    async def _store(self, decision: Decision | None, entry: Entry) -> None:
         done: asyncio.Future[int] = self._loop.create_future()
         self.store.submit(decision, done, entry)
         # The caller may stop waiting; the decision has been taken all the same.

@@ -129,7 +129,7 @@ class ServerService:
         if self.certificates is not None:
             steps.append(self.certificates.reload)
         tasks.vital(self._reload.run(*steps), name="reload")
-        await self._start_rest(runtime, tasks, rest_contexts, authority, hooks)
+        await self._start_rest(runtime, tasks, rest_contexts, authority, hooks, memory)
         self._dial_banks(runtime, security)
         runtime.status.is_open = True
         self.started.set()
@@ -240,9 +240,11 @@ class ServerService:
         contexts: TlsContexts | None,
         authority: "AuthorityMonitor | None",
         webhooks: WebhookSender,
+        memory: StoredState,
     ) -> None:
         await self._warn_of_rest(runtime, is_protected=contexts is not None)
-        self.app = build_app(runtime, self._metrics, webhooks, is_open=self._config.rest_open)
+        is_open = self._config.rest_open
+        self.app = build_app(runtime, self._metrics, webhooks, is_open=is_open, done=memory.requests)
         self.app.state.settings = plain_settings(self._config)
         mount_page(
             self.app,
