@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the authority did, in the audit log: codes made, certificates issued and revoked, by whomever.
+"""What the authority did, in the audit log: codes made, certificates issued and revoked, by any process.
 
 The command line uses the authority's ledger, too, beside the server. So the log follows the ledger: what stands
 there and not in the log is entered, also if no server was running when it happened. Only an enrolment is entered by

@@ -33,7 +33,7 @@ from remsim.server.store.writer import StoreError
 
 #: Between two messages.
 SPACING_S: Final = 0.25
-#: A page believes what it shows for five seconds after it heard anything.
+#: A page that has heard nothing for five seconds shows its content as out of date.
 BEAT_S: Final = 2.0
 #: A session or token that has ended ends its streams within this time.
 CHECK_S: Final = 5.0
@@ -68,7 +68,7 @@ class Viewer:
     cookie: str | None
 
     async def end(self, judge: TokenJudge, runtime: ServerRuntime) -> str | None:
-        """Why he may not look any more; None: he may."""
+        """Why this browser may not look any more; None: it may."""
         try:
             if self.cookie is not None:
                 await judge.session(self.cookie)

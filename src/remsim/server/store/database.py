@@ -35,7 +35,7 @@ _IN_MEMORY: Final = ":memory:"
 def open_engine(url: str) -> AsyncEngine:
     """An engine for ``url``. Raises StartError if it is no URL of a database that can be used from here."""
     try:
-        # Errors name the statement; what it was to store is nobody's business.
+        # Errors name the statement, and never the values that it was to store.
         found = make_url(url)
         timeout = {"timeout": _READ_TIMEOUT_S} if found.get_backend_name() == "sqlite" else {}
         engine = create_async_engine(found, hide_parameters=True, connect_args=timeout)
