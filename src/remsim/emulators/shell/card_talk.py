@@ -270,8 +270,7 @@ class CardTalk:
                 following = exchange.send(response.to_bytes())
             except StopIteration as end:
                 whole: bytes = end.value
-                break
-        return ResponseApdu(whole[:-2], int.from_bytes(whole[-2:]))
+                return ResponseApdu(whole[:-2], int.from_bytes(whole[-2:]))
 
     async def select(self, target: str) -> ResponseApdu:
         """SELECT by file identifier, path, AID or name. Raises UsageError."""
