@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from remsim.bankd.choice import PCSC, PCSCD, choose_without_asking
 from remsim.bankd.driver import CardDriver
+from remsim.bankd.reader_choice import PCSC, PCSCD, choose_without_asking
 from remsim.bankd.slots.auto import AutoPlan
 from remsim.bankd.slots.plan import RulePlan, SlotPlan, SlotProblem
 from remsim.bankd.slots.store import AUTO_NAME, save_auto
