@@ -112,7 +112,7 @@ class Resource:
                 self._made.add_api_route(
                     route.path,
                     route.endpoint,
-                    methods=[route.method],
+                    methods=_methods_of(route),
                     status_code=route.described.get("status_code"),
                     response_class=route.described.get("response_class", JSONResponse),
                     include_in_schema=False,
@@ -134,6 +134,11 @@ class Resource:
                 responses={key: dict(value) for key, value in said.get("responses", {}).items()},
                 openapi_extra=_extra(said),
             )
+
+
+def _methods_of(route: _Route) -> list[str]:
+    """HEAD is answered as GET is (RFC 9110, 9.3.2); the listener leaves out the body. Not in v1: rsres.md, 1."""
+    return ["GET", "HEAD"] if route.method == "GET" and errors.is_of_v2(route.path) else [route.method]
 
 
 def _extra(said: Described) -> dict[str, object]:

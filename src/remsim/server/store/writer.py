@@ -33,7 +33,7 @@ from remsim.server.core.actions import (
 )
 from remsim.server.core.event_feed import EventDraft
 from remsim.server.core.tokens import StoredToken
-from remsim.server.store import announcements, audit, database, sql, tokens
+from remsim.server.store import announcements, audit, database, requests, sql, tokens
 
 #: Notes are written this long after the first of them.
 NOTE_DELAY_S: Final = 0.5
@@ -96,6 +96,7 @@ class Store:
         self._is_forgetting_due = False
         self._is_closing = False
         self._last_announcement = 0
+        self._last_request = 0
         #: Whether the last attempt to write succeeded.
         self.is_healthy = True
 
@@ -118,15 +119,16 @@ class Store:
         self._set_forget_timer()
         async with self._connection.begin():
             memory = await sql.load_memory(self._connection, self._wall())
+            self._last_request = await requests.read_last_number(self._connection)
         self._last_announcement = max((each.number for each in memory.announcements), default=0)
         return memory
 
     # Called by the service
 
     def submit(
-        self, decision: Decision, done: asyncio.Future[int] | None = None, entry: audit.Entry | None = None
+        self, decision: Decision | None, done: asyncio.Future[int] | None = None, entry: audit.Entry | None = None
     ) -> None:
-        """Store a decision, and ``entry`` with it.
+        """Store a decision, and ``entry`` with it; without a decision, ``entry`` alone.
 
         ``done`` gets the id of the first new mapping (else 0) or a StoreError.
         """
@@ -135,8 +137,7 @@ class Store:
 
     def record(self, entry: audit.Entry, done: asyncio.Future[int] | None = None) -> None:
         """Store an entry of the audit log that tells of no decision. ``done`` as for ``submit``."""
-        self._decisions.append(_Waiting(None, done, entry))
-        self._wake.set()
+        self.submit(None, done, entry)
 
     def note(self, note: Note) -> None:
         """Store a note when convenient, that of a bank's new address now; a newer one about the same replaces it."""
@@ -291,6 +292,9 @@ class Store:
                     numbers = await sql.write_decision(self._connection, one.decision, wall)
                 if one.entry is not None:
                     await audit.write_entries(self._connection, [one.entry], wall)
+                if (request := requests.request_of(one.entry)) is not None:
+                    self._last_request += 1
+                    await requests.write_request(self._connection, self._last_request, request, one.decision, wall)
                 results.append((numbers, wall, None if announcement is None else announcement.number))
             await announcements.write_announcements(self._connection, [each for each in kept if each is not None])
         return results
@@ -355,6 +359,7 @@ class Store:
         wall = self._wall()
         await sql.forget_history(connection, wall)
         await audit.forget_entries(connection, wall - sql.HISTORY_S)
+        await requests.forget_requests(connection, wall)
 
 
 def _subject(note: Note) -> object:
