@@ -34,6 +34,7 @@ from remsim.server.core.actions import (
 from remsim.server.core.event_feed import EventDraft
 from remsim.server.core.tokens import StoredToken
 from remsim.server.store import announcements, audit, database, requests, sql, tokens
+from remsim.server.store.known_tokens import KnownTokens
 
 #: Notes are written this long after the first of them.
 NOTE_DELAY_S: Final = 0.5
@@ -97,6 +98,7 @@ class Store:
         self._is_closing = False
         self._last_announcement = 0
         self._last_request = 0
+        self._known_tokens = KnownTokens()
         #: Whether the last attempt to write succeeded.
         self.is_healthy = True
 
@@ -121,6 +123,8 @@ class Store:
             memory = await sql.load_memory(self._connection, self._wall())
             self._last_request = await requests.read_last_number(self._connection)
         self._last_announcement = max((each.number for each in memory.announcements), default=0)
+        for path in self.files:
+            self._known_tokens.watch(path)
         return memory
 
     # Called by the service
@@ -178,6 +182,7 @@ class Store:
         for timer in (self._notes_timer, self._forget_timer):
             if timer is not None:
                 timer.cancel()
+        self._known_tokens.close()
         if self._connection is not None:
             await self._connection.close()
         await self._engine.dispose()
@@ -185,12 +190,18 @@ class Store:
     # Reading, next to the writer
 
     async def find_token(self, token_id: str) -> StoredToken | None:
-        """The record of a token. Raises StoreError."""
+        """The record of a token, as it is at this moment. Raises StoreError."""
+        at = self._known_tokens.now()
+        if (known := self._known_tokens.get(token_id, at)) is not None:
+            return known
         try:
             async with self._engine.connect() as connection:
-                return await tokens.find_token(connection, token_id)
+                found = await tokens.find_token(connection, token_id)
         except SQLAlchemyError as error:
             raise self._unreadable(error) from None
+        if found is not None:
+            self._known_tokens.keep(found, at)
+        return found
 
     async def read_tokens(self) -> Iterable[StoredToken]:
         """All tokens, oldest first. Raises StoreError."""
