@@ -2,26 +2,13 @@
 """How REST v2 says what is wrong with a request: by name, with how it is written, and never by doing something else."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from pathlib import Path
 
-import pytest
 from fastapi.routing import iter_route_contexts
 
 from remsim.server.api import limits
 from remsim.server.core.tokens import TokenRole
 from tests.doubles.rest_lab import V2, Lab, problem
-from tests.doubles.server_rig import rest_client, running_server
-
-
-@pytest.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
-    async with AsyncExitStack() as stack:
-        service = await stack.enter_async_context(running_server(tmp_path, rest_open=False))
-        made = Lab(service, stack, tmp_path)
-        made.admin = await made.caller(TokenRole.ADMIN)
-        yield made
+from tests.doubles.server_rig import rest_client
 
 
 async def test_no_route_takes_a_parameter_that_it_does_not_have(lab: Lab) -> None:

@@ -33,13 +33,13 @@ from remsim.server.core.actions import StoredState
 from remsim.server.core.coordinator import Coordinator, ServerSettings
 from remsim.server.core.webhooks import Webhooks
 from remsim.server.lease_tokens import watch_lease_tokens
-from remsim.server.lookout import CertificateEnd, Lookout, Outside
 from remsim.server.metrics import ServerMetrics
 from remsim.server.page.overview_routes import mount as mount_page
 from remsim.server.rules import read_policy, reload_policy
 from remsim.server.runtime import ServerRuntime
 from remsim.server.store.page_files import PageFiles
 from remsim.server.store.writer import Store
+from remsim.server.warning_watch import CertificateEnd, Outside, WarningWatch
 from remsim.server.webhooks import WebhookSender
 from remsim.wire.messages.rspro import ComponentType, IpPort
 
@@ -218,7 +218,7 @@ class ServerService:
             looking = watch_authority(authority, log=self._log, on_looked=partial(self._follow, runtime, authority))
             tasks.vital(looking, name="authority")
         tasks.vital(watch_lease_tokens(runtime), name="lease-tokens")
-        tasks.vital(Lookout(runtime, self._outside(security, authority)).run(), name="lookout")
+        tasks.vital(WarningWatch(runtime, self._outside(security, authority)).run(), name="warning watch")
 
     def _follow(self, runtime: ServerRuntime, authority: "AuthorityMonitor") -> None:
         runtime.push_certified(authority.holders)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from cyclopts import App, Parameter
 
-from remsim.cli import tables
-from remsim.cli.session import CtlSession, Given, IdText, dumped
+from remsim.cli.ctl import tables
+from remsim.cli.ctl.session import CtlSession, Given, IdText, dumped
 from remsim.config import TextError, read_text
 from remsim.core.errors import ConfigError, IdRangeError, RemsimError, reason_of
 from remsim.core.ids import ClientSlot, check_id

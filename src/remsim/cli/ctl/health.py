@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App
 
-from remsim.cli.session import Given, IdText, dumped
+from remsim.cli.ctl.session import Given, IdText, dumped
 from remsim.core.errors import IdRangeError
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.text import counted, escape, lasting
