@@ -31,7 +31,7 @@ INTERVAL_S: Final = 30.0
 
 
 class HostWatch:
-    """One for the bank. ``run`` is a task; ``on_found`` is called after each look with all that is wrong.
+    """Examines the host regularly. ``run`` is a task; ``on_found`` is called after each look with all that is wrong.
 
     ``has_own_readers``: the readers are not those of pcscd, whatever the settings say.
     """

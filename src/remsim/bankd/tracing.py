@@ -31,7 +31,7 @@ _READ: Final = "powered up to be read"
 
 
 class TraceOutlets:
-    """One for a bank."""
+    """Makes records of what the cards of a bank did, and hands them to all that take them."""
 
     def __init__(
         self,

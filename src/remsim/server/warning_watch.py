@@ -59,7 +59,7 @@ class Outside:
 
 
 class WarningWatch:
-    """One for the server. ``run`` is a task."""
+    """Looks for warnings every few seconds. ``run`` is a task."""
 
     def __init__(self, runtime: ServerRuntime, outside: Outside) -> None:
         self._runtime = runtime

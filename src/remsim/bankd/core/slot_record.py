@@ -23,7 +23,7 @@ _KINDS: Final = {
 
 
 class SlotRecord:
-    """One slot's, since the start of the program."""
+    """Counts and faults of one slot since the start of the program."""
 
     __slots__ = (
         "atr",

@@ -27,7 +27,7 @@ _EMPTY: Final = OutTransfer(b"")
 
 
 class BoardHandler(Protocol):
-    """Who uses the transfers."""
+    """What the user of the transfers is told."""
 
     def on_bulk(self, item: bytes | StreamFault) -> None:
         """A message of the device, or what should have been one."""

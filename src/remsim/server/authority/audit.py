@@ -29,7 +29,7 @@ SETTLED_S: Final = 10.0
 
 
 class CertificateAudit:
-    """One for the server. ``recorded`` are the actions and targets that the log has already.
+    """Enters what the ledger has and the log lacks. ``recorded`` are the actions and targets that the log has already.
 
     ``record`` takes entries; ``record_refusal`` those that unauthenticated callers cause, of which not all are kept.
     """

@@ -53,7 +53,7 @@ class HealthStanding:
 
 
 class HealthBoard:
-    """One for the server. It looks at ``peers``, ``slotmap`` and ``known``, and changes nothing there."""
+    """The verdicts on all slots. It looks at ``peers``, ``slotmap`` and ``known``, and changes nothing there."""
 
     def __init__(self, peers: PeerTable, slotmap: SlotMap, known: KnownPeers, limits: LimitCounts) -> None:
         self._peers = peers

@@ -51,7 +51,7 @@ class _Slot:
 
 
 class KeptAnswers:
-    """One for the server. ``limits`` counts answers that were dropped because there were too many."""
+    """The answers that are kept. ``limits`` counts those that were dropped because there were too many."""
 
     def __init__(
         self, limits: LimitCounts, done: Iterable[StoredRequest] = (), *, wall: float = 0.0, now: float = 0.0

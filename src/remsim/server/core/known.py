@@ -41,7 +41,7 @@ def absence(what: str, seen: Seen | None) -> str:
 
 
 class KnownPeers:
-    """One for the server. ``banks`` and ``clients`` are those of earlier runs; ``limits`` counts those forgotten."""
+    """All that were ever here. ``banks`` and ``clients`` are of earlier runs; ``limits`` counts those forgotten."""
 
     def __init__(
         self,

@@ -57,7 +57,7 @@ PlanDeletion = Callable[[list[Mapping], LeaseEnd], StoreDeletion | None]
 
 
 class Lending:
-    """One for the server."""
+    """Lends cards, and ends leases."""
 
     def __init__(
         self,

@@ -32,7 +32,7 @@ AUDIT_KIND: Final = "audit "
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which of it is wanted."""
+    """What a reader of the list has chosen to see."""
 
     about: str = ""
     kind: str = ""

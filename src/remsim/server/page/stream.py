@@ -84,7 +84,7 @@ class Viewer:
 
 
 class PageStream:
-    """One open page."""
+    """The pieces and beats that one open page gets."""
 
     def __init__(
         self,

@@ -71,7 +71,7 @@ class Quirks:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A card's making."""
+    """What a card is made of."""
 
     name: str
     summary: str
