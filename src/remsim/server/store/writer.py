@@ -36,6 +36,7 @@ from remsim.server.core.actions import (
 from remsim.server.core.event_feed import EventDraft
 from remsim.server.core.tokens import StoredToken
 from remsim.server.store import announcements, audit, database, requests, sql, tokens
+from remsim.server.store.known_tokens import KnownTokens
 from remsim.server.store.session import DoubtfulCommitError, TakenOverError, Work, is_of_one, sessions
 
 #: Notes are written this long after the first of them.
@@ -115,6 +116,7 @@ class Store:
         self._is_closing = False
         self._last_announcement = 0
         self._last_request = 0
+        self._known_tokens = KnownTokens()
         #: Whether the last attempt to write succeeded.
         self.is_healthy = True
 
@@ -137,6 +139,8 @@ class Store:
         self._starts = memory.restart_counter
         self._last_request = await self._writer.run(requests.read_last_number, deadline_s=OPEN_DEADLINE_S)
         self._last_announcement = max((each.number for each in memory.announcements), default=0)
+        for path in self.files:
+            self._known_tokens.watch(path)
         return memory
 
     async def _begin(self, connection: AsyncConnection) -> None:
@@ -219,6 +223,7 @@ class Store:
         for timer in (self._notes_timer, self._forget_timer, self._retry_timer):
             if timer is not None:
                 timer.cancel()
+        self._known_tokens.close()
         await self._reader.close()
         await self._writer.close()
         await self._engine.dispose()
@@ -226,8 +231,14 @@ class Store:
     # Reading, next to the writer
 
     async def find_token(self, token_id: str) -> StoredToken | None:
-        """The record of a token. Raises StoreError."""
-        return await self._read(partial(tokens.find_token, token_id=token_id))
+        """The record of a token, as it is at this moment. Raises StoreError."""
+        at = self._known_tokens.now()
+        if (known := self._known_tokens.get(token_id, at)) is not None:
+            return known
+        found = await self._read(partial(tokens.find_token, token_id=token_id))
+        if found is not None:
+            self._known_tokens.keep(found, at)
+        return found
 
     async def read_tokens(self) -> Iterable[StoredToken]:
         """All tokens, oldest first. Raises StoreError."""
