@@ -62,6 +62,8 @@ async def test_what_others_use_is_said_to_be_mapped_and_no_more(lab: Lab) -> Non
     assert (card["hidden_mapping"], own["hidden_mapping"]) == (True, True)
     listed = (await operator.get(f"{V1}/banks/1?more=true")).json()
     assert (listed["slots"][0]["hiddenMapping"], "hiddenMapping" in listed["slots"][1]) == (True, False)
+    assert (listed["mappings"], listed["pendingRemovals"]) == (0, 0)
+    assert (await lab.admin.get(f"{V1}/banks/1?more=true")).json()["mappings"] == 1
     # Who sees it all is told of it all.
     shown = (await lab.admin.get(f"{V2}/banks/1/slots/0")).json()
     assert (shown["mapping"]["client"], "hidden_mapping" in shown) == ("C931:0", False)

@@ -307,15 +307,13 @@ class BankInfo(PeerInfo):
         """Where clients reach it."""
         return tuple(dict.fromkeys(place.address for place in self._peer.addresses))
 
-    @property
-    def mapping_count(self) -> int:
-        """How many live mappings it has."""
-        return len(self._coordinator.slotmap.live_of_bank(self.bank_id))
+    def mapping_count(self, counted: Callable[[BankSlot, ClientSlot], bool]) -> int:
+        """How many live mappings it has, of those that are ``counted``."""
+        return sum(counted(each.bank, each.client) for each in self._coordinator.slotmap.live_of_bank(self.bank_id))
 
-    @property
-    def removal_count(self) -> int:
-        """How many mappings it has still to remove."""
-        return len(self._coordinator.slotmap.removals_of_bank(self.bank_id))
+    def removal_count(self, counted: Callable[[BankSlot, ClientSlot], bool]) -> int:
+        """How many mappings it has still to remove, of those that are ``counted``."""
+        return sum(counted(each.bank, each.client) for each in self._coordinator.slotmap.removals_of_bank(self.bank_id))
 
     @property
     def tells_cards(self) -> bool:

@@ -268,13 +268,14 @@ class CardTalk:
         """
         # With Le behind its data, the command says that an answer is expected.
         exchange = exchange_apdu(tpdu + b"\x00" if len(tpdu) > HEADER_LENGTH else tpdu)
-        try:
-            following = next(exchange)
-            while True:
-                following = exchange.send((await self.send(following)).to_bytes())
-        except StopIteration as end:
-            whole: bytes = end.value
-        return ResponseApdu(whole[:-2], int.from_bytes(whole[-2:]))
+        following = next(exchange)
+        while True:
+            response = await self.send(following)
+            try:
+                following = exchange.send(response.to_bytes())
+            except StopIteration as end:
+                whole: bytes = end.value
+                return ResponseApdu(whole[:-2], int.from_bytes(whole[-2:]))
 
     async def select(self, target: str) -> ResponseApdu:
         """SELECT by file identifier, path, AID or name. Raises UsageError."""

@@ -159,7 +159,7 @@ def bank(peer: BankInfo, *, more: bool, may_see: MaySee = see_all) -> Json:
         return shown
     shown |= _more(peer, may_see)
     shown["clientsGoTo"] = [{"ip": str(address.ip), "port": address.port} for address in peer.addresses]
-    shown |= {"mappings": peer.mapping_count, "pendingRemovals": peer.removal_count}
+    shown |= {"mappings": peer.mapping_count(may_see), "pendingRemovals": peer.removal_count(may_see)}
     return shown | {"knownCards": len(peer.cards)} if peer.tells_cards else shown
 
 
