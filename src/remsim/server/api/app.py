@@ -28,6 +28,7 @@ from remsim.server.api.v2 import (
     warnings,
     webhooks,
 )
+from remsim.server.api.v2.streams import Readers
 from remsim.server.core.kept_answers import KeptAnswers
 from remsim.server.metrics import ServerMetrics
 from remsim.server.runtime import ServerRuntime
@@ -45,8 +46,8 @@ def build_app(
     app = resources(metrics.limits)
     app.state.runtime = runtime
     app.state.webhooks = hooks
-    app.state.event_readers = events.Readers()
-    app.state.trace_readers = traces.TraceReaders()
+    app.state.event_readers = Readers()
+    app.state.trace_readers = Readers()
     app.state.metrics, app.state.settings = metrics, {}
     app.state.kept_answers = KeptAnswers(metrics.limits)
     app.state.judge = judge = TokenJudge(runtime, limits=metrics.limits)

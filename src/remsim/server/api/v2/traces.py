@@ -4,7 +4,6 @@
 import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import Annotated, Final, Literal, cast
@@ -27,7 +26,7 @@ from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheRuntime
 from remsim.server.api.v1.views import time_text
 from remsim.server.api.v2.answers import problems
-from remsim.server.api.v2.streams import HEADERS, KEEP_ALIVE_S, RETRY_MS, STREAM_TYPE, may_go_on, streams
+from remsim.server.api.v2.streams import HEADERS, KEEP_ALIVE_S, RETRY_MS, STREAM_TYPE, Readers, may_go_on, streams
 from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.core.tracing import Slot, TraceEnd, TraceEntry, TraceFeed
 from remsim.server.runtime import ServerRuntime
@@ -66,13 +65,6 @@ _ANSWER: Final[dict[int | str, dict[str, object]]] = {
 }
 
 
-@dataclass(slots=True)
-class TraceReaders:
-    """How many streams there are."""
-
-    count: int = 0
-
-
 @router.get("/traces/{slot}", responses={**_ANSWER, **problems(400, 404)})
 async def follow_trace(
     request: Request,
@@ -92,9 +84,9 @@ async def follow_trace(
         raise not_found(f"there is no slot {where}", f"see {V2}/banks and {V2}/clients")
     if form not in ("events", "pcapng"):
         raise bad_request(f"{form!r} is no format", "give events or pcapng")
-    readers = cast(TraceReaders, request.app.state.trace_readers)
-    if readers.count >= limits.MAX_TRACE_READERS:
-        raise _too_many(f"{limits.MAX_TRACE_READERS} traces are read already", LimitName.TRACE_READERS)
+    readers = cast(Readers, request.app.state.trace_readers)
+    if text := readers.are_too_many(grant, limits.MAX_TRACE_READERS, limits.MAX_TRACE_READERS_OF_ONE):
+        raise _too_many(text, LimitName.TRACE_READERS)
     last = None if last_event_id is None else _position(runtime, last_event_id)
     if not runtime.has_room_for_trace(where):
         raise _too_many("too many slots are traced already", LimitName.TRACED_SLOTS)
@@ -139,7 +131,7 @@ def _position(runtime: ServerRuntime, text: str) -> int:
 class TraceStream:
     """One reader. The slot is watched from the first step of ``events`` or ``capture`` to the last."""
 
-    def __init__(self, runtime: ServerRuntime, grant: Grant, readers: TraceReaders, slot: Slot) -> None:
+    def __init__(self, runtime: ServerRuntime, grant: Grant, readers: Readers, slot: Slot) -> None:
         self._runtime = runtime
         self._grant = grant
         self._readers = readers
@@ -151,12 +143,11 @@ class TraceStream:
     def _watching(self) -> Iterator[TraceFeed]:
         """Raises TooManyTracesError if others were faster."""
         feed = self._runtime.watch_trace(self._slot)
-        self._readers.count += 1
         self._number = feed.last
         try:
-            yield feed
+            with self._readers.reading(self._grant):
+                yield feed
         finally:
-            self._readers.count -= 1
             self._runtime.leave_trace(feed)
 
     async def events(self, last: int | None) -> AsyncGenerator[str, None]:
