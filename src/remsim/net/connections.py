@@ -294,6 +294,8 @@ class ConnectionManager:
     def forget(self, link: Link, reason: str) -> None:
         """Drop a link that is gone and tell the program, then the ``DialledLink`` that it belongs to."""
         del self._links[link.id]
+        if link.id in self._unidentified and link.connection.has_failed:
+            self._limiter.on_unidentified(link.peer, reason)
         self._identified(link)
         identity = self._proven.pop(link.id, None)
         if identity is not None:
