@@ -2,7 +2,6 @@
 """The REST application: all resources together, and what holds for every request."""
 
 import time
-from collections.abc import Iterable
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,7 +28,6 @@ from remsim.server.api.v2 import (
     warnings,
     webhooks,
 )
-from remsim.server.core.actions import StoredRequest
 from remsim.server.core.kept_answers import KeptAnswers
 from remsim.server.metrics import ServerMetrics
 from remsim.server.runtime import ServerRuntime
@@ -46,11 +44,11 @@ def build_app(
     hooks: WebhookSender,
     *,
     is_open: bool = False,
-    done: Iterable[StoredRequest] = (),
+    kept: KeptAnswers | None = None,
 ) -> RestApplication:
     """The application over ``runtime`` and ``hooks``; ``is_open``: no token is needed.
 
-    ``done`` is what earlier runs have done under keys.
+    ``kept`` has what earlier runs have done under keys.
     """
     app = resources(metrics.limits)
     app.state.runtime = runtime
@@ -58,7 +56,7 @@ def build_app(
     app.state.event_readers = events.Readers()
     app.state.trace_readers = traces.TraceReaders()
     app.state.metrics, app.state.settings = metrics, {}
-    app.state.kept_answers = KeptAnswers(metrics.limits, done, wall=time.time(), now=time.monotonic())
+    app.state.kept_answers = KeptAnswers(metrics.limits) if kept is None else kept
     app.state.judge = judge = TokenJudge(runtime, limits=metrics.limits)
     # The last one is the outermost.
     app.add_middleware(AuthMiddleware, runtime=runtime, is_open=is_open, limits=metrics.limits, judge=judge)
