@@ -122,7 +122,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
             "engines",
         ),
         ("accept.waiting", "runtime.exposed_files", "runtime.reload"),
-        ("accept.quota", "gsmtap", "log_limiter", "plain", "runtime.process"),
+        ("accept.pending", "accept.quota", "gsmtap", "log_limiter", "plain", "runtime.process"),
         ("link", "tls.security", "accept.handshake_queue"),
         ("accept.acceptor", "tls.transport"),
         ("accept.listen", "accept.connection_limiter", "dialled"),

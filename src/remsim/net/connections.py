@@ -117,7 +117,14 @@ class ConnectionManager:
         ``networks`` are those from which a listener without TLS takes connections; None: from everywhere.
         """
         make = self._acceptor(factory, tls, networks)
-        listener = await listen(address, make, tasks=self._tasks, backlog=backlog, spare=self._limiter.spare)
+        listener = await listen(
+            address,
+            make,
+            tasks=self._tasks,
+            backlog=backlog,
+            spare=self._limiter.spare,
+            on_full=self._limiter.on_full,
+        )
         self._listeners.append(listener)
         return listener
 

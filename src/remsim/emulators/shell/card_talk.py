@@ -11,7 +11,7 @@ from typing import Final
 from remsim.card.apdu import ResponseApdu
 from remsim.card.contents import describe_contents
 from remsim.card.errors import ApduError, TlvError, TpduError
-from remsim.card.filenames import NAMED_PATHS, NamedPath, application_aid, file_name
+from remsim.card.filenames import NAMED_PATHS, NamedPath, application_aid, path_names
 from remsim.card.selection import CURRENT_APPLICATION, MF, Path, Selected, SelectionTracker, is_success
 from remsim.card.status import SwKind, sw_kind
 from remsim.card.t0_exchange import exchange_apdu, first_tpdu
@@ -50,14 +50,19 @@ class FileInfo:
     def __str__(self) -> str:
         parts = [self.structure]
         if self.records is not None and self.record_length is not None:
-            parts.append(f"{self.records} records of {self.record_length} bytes")
+            records = "1 record" if self.records == 1 else f"{self.records} records"
+            parts.append(f"{records} of {_bytes(self.record_length)}")
         if self.size is not None:
-            parts.append(f"{self.size} bytes")
+            parts.append(_bytes(self.size))
         if self.sfi is not None:
             parts.append(f"SFI {self.sfi:02X}")
         if self.state:
             parts.append(self.state)
         return ", ".join(parts)
+
+
+def _bytes(number: int) -> str:
+    return "1 byte" if number == 1 else f"{number} bytes"
 
 
 _STRUCTURES: Final = {1: "transparent EF", 2: "linear fixed EF", 6: "cyclic EF"}
@@ -270,8 +275,7 @@ class CardTalk:
                 following = exchange.send(response.to_bytes())
             except StopIteration as end:
                 whole: bytes = end.value
-                break
-        return ResponseApdu(whole[:-2], int.from_bytes(whole[-2:]))
+                return ResponseApdu(whole[:-2], int.from_bytes(whole[-2:]))
 
     async def select(self, target: str) -> ResponseApdu:
         """SELECT by file identifier, path, AID or name. Raises UsageError."""
@@ -321,4 +325,4 @@ def parse_response(raw: bytes) -> ResponseApdu:
 
 def path_text(path: Path) -> str:
     """``MF/EF.ICCID``, ``ADF.USIM/EF.IMSI``."""
-    return "/".join(step if isinstance(step, str) else file_name(step) for step in path)
+    return "/".join(path_names(path))

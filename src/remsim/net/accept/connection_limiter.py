@@ -58,6 +58,10 @@ class ConnectionLimiter:
             self._note(limit, peer)
         return None if is_in else limit
 
+    def on_full(self, limit: QuotaKind) -> None:
+        """Somebody who waited for his turn was closed because of ``limit``."""
+        self._note(limit)
+
     def spare(self) -> bool:
         """The process is short of descriptors: whether one of an unknown peer is being closed for a newcomer's."""
         self._note(QuotaKind.CONNECTIONS)

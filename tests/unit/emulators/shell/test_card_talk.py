@@ -124,6 +124,7 @@ def test_response_of_one_byte_is_told() -> None:
             "linear fixed EF, 5 records of 32 bytes, 160 bytes",
         ),
         (fcp("4621000303"), FileInfo("cyclic EF", None, 3, 3), "cyclic EF, 3 records of 3 bytes"),
+        (fcp("4221000101"), FileInfo("linear fixed EF", None, 1, 1), "linear fixed EF, 1 record of 1 byte"),
         (fcp("7821"), FileInfo("DF or ADF"), "DF or ADF"),
         (fcp("3921"), FileInfo("BER-TLV EF"), "BER-TLV EF"),
         (fcp("4021"), FileInfo("EF"), "EF"),
