@@ -3,7 +3,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,7 +32,6 @@ from remsim.server.api.v2 import (
 from remsim.server.api.v2.streams import Readers
 from remsim.server.authority.turns import AuthorityTurns
 from remsim.server.changes import Changes
-from remsim.server.core.actions import StoredRequest
 from remsim.server.core.kept_answers import KeptAnswers
 from remsim.server.metrics import ServerMetrics
 from remsim.server.runtime import ServerRuntime
@@ -50,11 +48,11 @@ def build_app(
     hooks: WebhookSender,
     *,
     is_open: bool = False,
-    done: Iterable[StoredRequest] = (),
+    kept: KeptAnswers | None = None,
 ) -> RestApplication:
     """The application over ``runtime`` and ``hooks``; ``is_open``: no token is needed.
 
-    ``done`` is what earlier runs have done under keys.
+    ``kept`` has what earlier runs have done under keys.
     """
     app = resources(metrics.limits)
     app.state.runtime = runtime
@@ -63,7 +61,7 @@ def build_app(
     app.state.event_readers = Readers()
     app.state.trace_readers = Readers()
     app.state.metrics, app.state.settings = metrics, {}
-    app.state.kept_answers = KeptAnswers(metrics.limits, done, wall=time.time(), now=time.monotonic())
+    app.state.kept_answers = KeptAnswers(metrics.limits) if kept is None else kept
     app.state.judge = judge = TokenJudge(runtime, limits=metrics.limits)
     # The last one is the outermost.
     app.add_middleware(AuthMiddleware, runtime=runtime, is_open=is_open, limits=metrics.limits, judge=judge)

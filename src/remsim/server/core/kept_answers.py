@@ -97,6 +97,17 @@ class KeptAnswers:
         else:
             slot.answer = answer
 
+    def settle(self, done: StoredRequest, is_done: bool) -> None:
+        """It was in progress as long as nobody knew what became of it: now that is known."""
+        name = done.request.name
+        slot = self._slots.get(name)
+        if slot is None or slot.digest != done.request.digest or slot.answer is not None:
+            return
+        if is_done:
+            slot.answer = done
+        else:
+            self.forget(name)
+
     def forget(self, name: Name) -> None:
         """It was not done."""
         self._slots.pop(name, None)
