@@ -130,7 +130,8 @@ async def test_without_a_server_the_hint_is_about_the_server(world: World) -> No
     world.server.result = ResultCode.IDENTITY_IN_USE
     done = await world.run("shell", "--card-wait-s", "0.3", text="00b0000001\n")
     assert done.status == 3
-    assert f"no server has accepted us at 127.0.0.1:{world.server.port} (identity_in_use)" in done.stderr
+    why = "another program with this client number is connected; stop one of the two"
+    assert f"no server has accepted us at 127.0.0.1:{world.server.port} ({why})" in done.stderr
 
 
 async def test_script_that_fails_says_so_in_json_if_asked_for(world: World, tmp_path: Path) -> None:

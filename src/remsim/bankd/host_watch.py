@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from remsim.bankd.choice import PCSC, PCSCD, choose_without_asking
+from remsim.bankd.reader_choice import PCSC, PCSCD, choose_without_asking
 from remsim.bankd.stuck import StuckReaders
 from remsim.config import BankdConfig
 from remsim.core import host_codes
 from remsim.core.disk_room import judge_room, room_text
+from remsim.core.finding import Outcome
 from remsim.core.text import counted
 from remsim.net.runtime.tasks import in_thread
 from remsim.wire.messages.health import HostCondition
@@ -83,12 +84,12 @@ class HostWatch:
         return [HostCondition(host_codes.READERS_STUCK, is_error=True, detail=text)]
 
     async def _pcscd(self) -> list[HostCondition]:
-        from remsim.bankd.host.judging import Grade, judge_host, look_at_host
+        from remsim.bankd.host.judging import judge_host, look_at_host
 
         facts = await look_at_host(os.environ, self._config, lite=self._lite)
         self._lite = facts.lite
         return [
-            HostCondition(found.code, found.grade is Grade.PROBLEM, found.text)
+            HostCondition(found.code, found.outcome is Outcome.PROBLEM, found.text)
             for found in judge_host(facts, self._config, self._config.slot)
             if found.code in host_codes.TOLD
         ]

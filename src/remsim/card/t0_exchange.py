@@ -80,6 +80,19 @@ def first_tpdu(apdu: bytes) -> bytes:
     return _map(apdu).tpdu
 
 
+def mend_tpdu(raw: bytes) -> bytes:
+    """The TPDU for a command APDU that a program sent in place of one: with Le behind its data, or an extended one.
+
+    Anything else is returned as it is, and so is what has less than five bytes.
+    """
+    if len(raw) <= HEADER_LENGTH:
+        return raw
+    try:
+        return _map(raw).tpdu
+    except TpduError:
+        return raw
+
+
 def _get_response(cla: int, length: int) -> bytes:
     return bytes((cla, _GET_RESPONSE, 0x00, 0x00, length & 0xFF))
 

@@ -326,6 +326,8 @@ class RestTarget:
                 return cls(base)
         else:
             address = _HERE if config.rest is None else HostPort.parse(config.rest, default_port=REST_PORT)
+            # Where a server listens, by the same variable; that is here.
+            address = _HERE.with_port(address.port) if address.is_every_address else address
             base = ""
         authority = config.authority
         if authority is None and address.is_loopback:

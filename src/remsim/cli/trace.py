@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from remsim.captures import Rolling
-    from remsim.cli.tracing import TraceOutput
+    from remsim.cli.trace_output import TraceOutput
     from remsim.rest import Rest
     from remsim.rest.traces import TraceItem
 
@@ -222,7 +222,7 @@ class TraceWatch:
 def _outputs(slot: str, wanted: OutputOptions, rolling: "Rolling") -> "list[TraceOutput]":
     """What takes the records. Raises ConfigError and RemsimError."""
     from remsim.captures import RollingCapture
-    from remsim.cli.tracing import FileOutput, JsonOutput, LineOutput, RollingOutput
+    from remsim.cli.trace_output import FileOutput, JsonOutput, LineOutput, RollingOutput
 
     pcapng, folder = wanted.pcapng, wanted.folder
     is_json, shows_bytes = bool(wanted.json), bool(wanted.show_bytes)

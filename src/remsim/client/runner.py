@@ -25,7 +25,7 @@ from remsim.client.core.actions import (
     SetAtr,
 )
 from remsim.client.core.coordinator import ClientCoordinator
-from remsim.client.core.notices import Notice, NoticeKind
+from remsim.client.core.notices import Notice, NoticeKind, in_words
 from remsim.client.core.options import HoldOptions
 from remsim.client.core.server_link import NO_NUMBERS
 from remsim.client.core.states import SlotState
@@ -224,7 +224,7 @@ class ClientSlotRunner(EmulatorEvents):
 
     def _trouble(self, dialled: DialledLink) -> str:
         """The last refusal of a peer, or why it cannot be reached."""
-        trouble = self.coordinator.refusal or dialled.trouble
+        trouble = in_words(self.coordinator.refusal) or dialled.trouble
         return f" ({trouble})" if trouble else ""
 
     # Life

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from remsim.card.errors import TpduError
-from remsim.card.t0_exchange import exchange_apdu, first_tpdu
+from remsim.card.t0_exchange import exchange_apdu, first_tpdu, mend_tpdu
 
 
 def play(apdu: str, *conversation: tuple[str, str]) -> str:
@@ -34,6 +34,22 @@ def play(apdu: str, *conversation: tuple[str, str]) -> str:
 )
 def test_first_tpdu_by_case(apdu: str, tpdu: str) -> None:
     assert first_tpdu(bytes.fromhex(apdu)).hex() == tpdu
+
+
+@pytest.mark.parametrize(
+    ("raw", "tpdu"),
+    [
+        ("00a40004023f0000", "00a40004023f00"),
+        ("80f20000000168", "80f2000000"),
+        ("00a40004023f00", "00a40004023f00"),
+        ("00b0000002", "00b0000002"),
+        ("00a40004023f", "00a40004023f"),
+        ("00a40004", "00a40004"),
+        ("", ""),
+    ],
+)
+def test_apdu_in_place_of_a_tpdu_is_mended(raw: str, tpdu: str) -> None:
+    assert mend_tpdu(bytes.fromhex(raw)).hex() == tpdu
 
 
 def test_longest_command_fits() -> None:

@@ -39,9 +39,12 @@ from remsim.emulators.shell.input_lines import available
 from remsim.emulators.shell.plain import parse_hex_line
 from remsim.redaction import is_pin_command, may_be_secret
 
+#: Fits a terminal of 80 columns.
 _HELP: Final = """\
-HEX                            a command, spaced as you like; a missing P3 or surplus Le is put right
-select NAME|PATH|AID           EF.IMSI, ADF.USIM, 7fff/6f07, 3f00/7f20/6f07, a0000000871002; explains the file
+HEX                            a command, spaced as you like; a missing P3 or
+                               surplus Le is put right
+select NAME|PATH|AID           EF.IMSI, ADF.USIM, 7fff/6f07, 3f00/7f20/6f07,
+                               a0000000871002; explains the file
 read binary [LENGTH [OFFSET]]  the selected file, or a part of it
 read record N|all [LENGTH]     one record, or every record of the selected file
 reset [cold|warm]              reset the card; cold takes its power away
@@ -260,6 +263,9 @@ class Console:
                 raise UsageError(f"{words[0]!r} is neither a command in hex nor a helper", hint="try help")
             await self._talk.send(parse_command(raw))
         except RemsimError as error:
+            if isinstance(error, NotSentError) and error.hint and self._emulator.atr is None:
+                # Why there is no card is said here, so ``look_at_reason`` has nothing to add.
+                self._reason = self._told_reason = error.hint
             self.say(f"{error}{f' ({error.hint})' if error.hint else ''}", "ansired")
 
     def look_at_reason(self) -> None:

@@ -56,10 +56,12 @@ class Waiting(Generic[W]):
     def oldest(self, source: Hashable | None = None) -> W | None:
         """Who has waited longest: from this source, or from the one that has most."""
         if source is None:
-            if not self._most:
-                return None
-            source = next(iter(self._by_count[self._most]))
+            source = self.busiest()
         return next(iter(self._by_source.get(source, ())), None)
+
+    def busiest(self) -> Hashable | None:
+        """The source that has most; None: nobody waits."""
+        return next(iter(self._by_count[self._most])) if self._most else None
 
     def _move(self, source: Hashable, before: int, after: int) -> None:
         if before:

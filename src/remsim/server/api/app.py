@@ -2,6 +2,7 @@
 """The REST application: all resources together, and what holds for every request."""
 
 import time
+from collections.abc import Iterable
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,6 +29,7 @@ from remsim.server.api.v2 import (
     warnings,
     webhooks,
 )
+from remsim.server.core.actions import StoredRequest
 from remsim.server.core.kept_answers import KeptAnswers
 from remsim.server.metrics import ServerMetrics
 from remsim.server.runtime import ServerRuntime
@@ -39,16 +41,24 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 
 def build_app(
-    runtime: ServerRuntime, metrics: ServerMetrics, hooks: WebhookSender, *, is_open: bool = False
+    runtime: ServerRuntime,
+    metrics: ServerMetrics,
+    hooks: WebhookSender,
+    *,
+    is_open: bool = False,
+    done: Iterable[StoredRequest] = (),
 ) -> RestApplication:
-    """The application over ``runtime`` and ``hooks``; ``is_open``: no token is needed."""
+    """The application over ``runtime`` and ``hooks``; ``is_open``: no token is needed.
+
+    ``done`` is what earlier runs have done under keys.
+    """
     app = resources(metrics.limits)
     app.state.runtime = runtime
     app.state.webhooks = hooks
     app.state.event_readers = events.Readers()
     app.state.trace_readers = traces.TraceReaders()
     app.state.metrics, app.state.settings = metrics, {}
-    app.state.kept_answers = KeptAnswers(metrics.limits)
+    app.state.kept_answers = KeptAnswers(metrics.limits, done, wall=time.time(), now=time.monotonic())
     app.state.judge = judge = TokenJudge(runtime, limits=metrics.limits)
     # The last one is the outermost.
     app.add_middleware(AuthMiddleware, runtime=runtime, is_open=is_open, limits=metrics.limits, judge=judge)
@@ -95,7 +105,7 @@ def resources(limits: LimitCounts | None = None) -> RestApplication:
 
 
 class RequestMiddleware:
-    """Every request passes here: forgives a trailing slash on GET (rsres.md, 1), counts and times.
+    """Every request passes here: forgives a trailing slash on GET and HEAD (rsres.md, 1), counts and times.
 
     A caller over IPv4 has an IPv4 address from here on, also where one socket listens for both (RFC 4291, 2.5.5.2).
     """
@@ -108,7 +118,7 @@ class RequestMiddleware:
         """Pass on a request."""
         method: str = scope["method"]
         path: str = scope["path"]
-        if method == "GET" and len(path) > 1 and path.endswith("/"):
+        if method in ("GET", "HEAD") and len(path) > 1 and path.endswith("/"):
             scope = {**scope, "path": path[:-1]}
         client: tuple[str, int] | None = scope.get("client")
         if client is not None and client[0].startswith(_MAPPED):

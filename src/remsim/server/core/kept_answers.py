@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answers that are kept under the keys of those who asked, to be given again. Without I/O; bounded in number and size.
 
-Time is that of a clock that does not go back, in seconds.
+Of what an earlier run has done, there is no answer, but what the database has of it: see ``StoredRequest``. Time is
+that of a clock that does not go back, in seconds.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from enum import Enum
 from typing import Final
 
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.core.values import dataclass
+from remsim.server.core.actions import StoredRequest
 
 #: A caller that did not hear the answer tries again within minutes; a day covers a night.
 KEPT_S: Final = 86_400.0
@@ -44,22 +47,31 @@ class KeyUse(Enum):
 class _Slot:
     digest: bytes
     since: float
-    answer: KeptAnswer | None = None
+    answer: KeptAnswer | StoredRequest | None = None
 
 
 class KeptAnswers:
     """One for the server. ``limits`` counts answers that were dropped because there were too many."""
 
-    def __init__(self, limits: LimitCounts) -> None:
+    def __init__(
+        self, limits: LimitCounts, done: Iterable[StoredRequest] = (), *, wall: float = 0.0, now: float = 0.0
+    ) -> None:
+        """``done`` is what earlier runs have done, oldest first. It is ``wall`` (since 1970-01-01 UTC), and ``now``."""
         self._limits = limits
         # The oldest comes first.
         self._slots: OrderedDict[Name, _Slot] = OrderedDict()
+        for each in done:
+            name = each.request.name
+            self._slots.pop(name, None)
+            self._slots[name] = _Slot(each.request.digest, now - max(0.0, wall - each.done_at), each)
+        while len(self._slots) > MAX_KEPT:
+            self._slots.popitem(last=False)
 
     def __len__(self) -> int:
         """Return how many are kept."""
         return len(self._slots)
 
-    def begin(self, name: Name, digest: bytes, now: float) -> KeptAnswer | KeyUse:
+    def begin(self, name: Name, digest: bytes, now: float) -> KeptAnswer | StoredRequest | KeyUse:
         """A request comes; ``digest`` is that of its body. NEW: do it, and call ``finish`` or ``forget``."""
         while self._slots and next(iter(self._slots.values())).since < now - KEPT_S:
             self._slots.popitem(last=False)

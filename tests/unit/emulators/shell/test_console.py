@@ -150,7 +150,9 @@ async def test_status_and_help(shell: Shown) -> None:
     assert await shell.typed("status") == ["server   CONNECTED", f"card     ATR {ATR.hex(' ').upper()}", "file     MF"]
     await shell.typed("select 6f3a")
     assert (await shell.typed("status"))[-1] == "file     MF/EF.ADN: linear fixed EF, 3 records of 3 bytes"
-    assert "select NAME|PATH|AID" in (await shell.typed("help"))[0]
+    (text,) = await shell.typed("help")
+    assert "select NAME|PATH|AID" in text
+    assert max(map(len, text.splitlines())) < 80
 
 
 async def test_without_a_card_helpers_say_so(shell: Shown) -> None:
@@ -284,8 +286,8 @@ async def sim() -> Shown:
 
 
 async def test_every_path_of_the_help_works_from_a_fresh_card(sim: Shown) -> None:
-    (line,) = [line for line in (await sim.typed("help"))[0].splitlines() if line.startswith("select")]
-    examples = line.removeprefix("select NAME|PATH|AID").partition(";")[0].split(",")
+    text = " ".join((await sim.typed("help"))[0].split())
+    examples = text.partition("select NAME|PATH|AID")[2].partition(";")[0].split(",")
     assert len(examples) == 5
     for example in examples:
         sim.emulator.remove_card()
@@ -370,6 +372,19 @@ async def test_reason_is_told_once_and_when_it_changes(shell: Shown) -> None:
     assert looked(2) == []
     shell.emulator.remove_card()
     assert looked(2) == ["no card: the bankd is away"]
+
+
+async def test_reason_that_a_refused_command_was_told_is_not_said_again(shell: Shown) -> None:
+    shell.emulator.remove_card()
+    assert (await shell.typed("00a40004023f00"))[-1] == "no card (nobody is mapped)"
+    shell.words.clear()
+    for _ in range(5):
+        shell.look_at_reason()
+    assert shell.words == []
+    shell.why = "the bankd is away"
+    for _ in range(5):
+        shell.look_at_reason()
+    assert shell.words == ["no card: the bankd is away"]
 
 
 async def test_reason_is_told_at_the_prompt(keyboard: PipeInput, monkeypatch: pytest.MonkeyPatch) -> None:

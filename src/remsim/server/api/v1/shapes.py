@@ -79,6 +79,7 @@ class ClientShape(_Shape):
     connectedAt: str | None = Field(None, description=_MORE)  # noqa: N815
     contestedBy: str | None = Field(None, description=_CONTESTED)  # noqa: N815
     mapping: MappingShape | None = Field(None, description=_MORE)
+    hiddenMapping: bool | None = Field(None, description=f"{_MORE}; true: it has one, which the token is not for")  # noqa: N815
 
 
 class CardShape(_Shape):
@@ -104,6 +105,7 @@ class SlotShape(_Shape):
     iccid: str | None = Field(None, description="shortened: 890010…0018")
     reader: ReaderShape | None = Field(None, description="only while it does not work")
     mapping: MappingShape | None = None
+    hiddenMapping: bool | None = Field(None, description="true: it has one, which the token is not for")  # noqa: N815
 
 
 class BankShape(_Shape):

@@ -20,7 +20,15 @@ from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheRuntime
 from remsim.server.api.v2.answers import gives, problems
 from remsim.server.api.v2.reading import DEFAULT_LIMIT, CursorText, LimitText, page_size
-from remsim.server.api.v2.streams import HEADERS, KEEP_ALIVE_S, RETRY_MS, STREAM_TYPE, may_go_on, streams
+from remsim.server.api.v2.streams import (
+    HEADERS,
+    KEEP_ALIVE_S,
+    RETRY_MS,
+    STREAM_TYPE,
+    head_of_stream,
+    may_go_on,
+    streams,
+)
 from remsim.server.core.event_feed import EventFeed, FeedEvent, is_visible
 from remsim.server.core.tokens import Grant
 from remsim.server.runtime import ServerRuntime
@@ -73,6 +81,8 @@ async def follow(
                 limit=LimitName.EVENT_READERS,
             )
         start = _position(runtime, last_event_id if last_event_id is not None else cursor)
+        if request.method == "HEAD":
+            return head_of_stream(STREAM_TYPE)
         stream = EventStream(runtime, grant, readers)
         return StreamingResponse(stream.run(start), 200, HEADERS, STREAM_TYPE)
     number, is_lost = (0, False) if cursor is None else _position(runtime, cursor)

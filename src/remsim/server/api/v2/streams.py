@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What streams of REST v2 have in common: they last, so their token is looked at again while they do."""
 
+from collections.abc import AsyncGenerator
 from time import time
 from typing import Final
+
+from fastapi.responses import Response, StreamingResponse
 
 from remsim.server.core.tokens import Grant, is_still_good
 from remsim.server.runtime import ServerRuntime
@@ -19,6 +22,7 @@ _EVENT_FIELDS: Final[dict[str, dict[str, str]]] = {
     "event": {"type": "string", "description": "its kind"},
     "data": {"type": "string", "contentMediaType": "application/json"},
 }
+_NO_PARTS: Final[tuple[bytes, ...]] = ()
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -27,6 +31,16 @@ def streams(data: str) -> dict[str, dict[str, object]]:
     fields = _EVENT_FIELDS | {"data": {**_EVENT_FIELDS["data"], "description": data}}
     event = {"type": "object", "description": "each event of the stream", "properties": fields, "required": ["data"]}
     return {STREAM_TYPE: {"schema": event}}
+
+
+async def _nothing() -> AsyncGenerator[bytes, None]:
+    for part in _NO_PARTS:
+        yield part
+
+
+def head_of_stream(kind: str) -> Response:
+    """The answer to HEAD: that of a stream which ends at once. It has no length, for the stream has none."""
+    return StreamingResponse(_nothing(), 200, HEADERS, kind)
 
 
 async def may_go_on(runtime: ServerRuntime, grant: Grant) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from remsim.cli.session import Given
+from remsim.cli.ctl.session import Given
 from remsim.core.errors import RemsimError
 from remsim.core.ids import BankSlot, ClientSlot
 

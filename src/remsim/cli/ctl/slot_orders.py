@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from remsim.cli.session import Given, dumped
+from remsim.cli.ctl.session import Given, dumped
 from remsim.core.errors import ConfigError
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.text import escape

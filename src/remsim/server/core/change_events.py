@@ -50,7 +50,7 @@ _LEASE_ENDS: Final = {
 }
 
 
-class Telling:
+class ChangeEvents:
     """One for the server."""
 
     def __init__(self, slotmap: SlotMap, leases: LeaseTable) -> None:

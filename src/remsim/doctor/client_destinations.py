@@ -15,7 +15,7 @@ class TellsNothingError(RemsimError):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ClientDestination:
     """One connected client of this host, and where the server sends it."""
 
     #: ``C7:0``
@@ -26,7 +26,7 @@ class Told:
     problem: str = ""
 
 
-def told_places(rows: Sequence[dict[str, object]], own: Sequence[Identity]) -> list[Told]:
+def client_destinations(rows: Sequence[dict[str, object]], own: Sequence[Identity]) -> list[ClientDestination]:
     """Of the client objects of REST, those of ``own`` identities; of one host, each bankd only once.
 
     Raises TellsNothingError if the server is one that does not tell.
@@ -38,7 +38,7 @@ def told_places(rows: Sequence[dict[str, object]], own: Sequence[Identity]) -> l
             "not looked at: this server does not tell to which bankd it sends a client",
             hint="see the client's log: its lines bankd_connected and link_failed have the address",
         )
-    found: dict[tuple[HostPort | None, str], Told] = {}
+    found: dict[tuple[HostPort | None, str], ClientDestination] = {}
     for row in ours:
         place = _place(row)
         found.setdefault((place.address, "" if place.address else place.peer), place)
@@ -54,7 +54,7 @@ def _is_of(peer: object, identity: Identity) -> bool:
     return int(client) == identity.number and identity.slot_nr in (None, int(slot))
 
 
-def _place(row: dict[str, object]) -> Told:
+def _place(row: dict[str, object]) -> ClientDestination:
     peer = str(row.get("peer"))
     mapping, told = row.get("mapping"), row.get("told")
     problem = mapping.get("problem", "") if isinstance(mapping, dict) else ""
@@ -62,7 +62,7 @@ def _place(row: dict[str, object]) -> Told:
     if isinstance(told, dict) and isinstance(told.get("ip"), str) and isinstance(told.get("port"), int):
         with contextlib.suppress(RemsimError):
             address = HostPort(told["ip"], told["port"])
-    return Told(peer, address, f"{peer}: {problem}" if problem else "")
+    return ClientDestination(peer, address, f"{peer}: {problem}" if problem else "")
 
 
-__all__ = ["TellsNothingError", "Told", "told_places"]
+__all__ = ["ClientDestination", "TellsNothingError", "client_destinations"]

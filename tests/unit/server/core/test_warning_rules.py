@@ -2,8 +2,8 @@
 """What is wrong, as the coordinator's state shows it: what is said at once, what after a while, and that it goes."""
 
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.server.core import watch
-from remsim.server.core.watch import FLAPS, PATIENCE_S
+from remsim.server.core import warning_rules
+from remsim.server.core.warning_rules import FLAPS, PATIENCE_S
 from remsim.wire.link.actions import LinkId
 from remsim.wire.messages.extensions import CardInd
 from remsim.wire.messages.rspro import (
@@ -22,7 +22,7 @@ ICCID = "8900101234567890018"
 def look(world: ServerWorld, lacks: tuple[str, ...] = ()) -> dict[tuple[str, str], str]:
     """Kind and about of all that is wrong, with its text; every mapping lacks ``lacks``."""
     rows = [(mapping, list(lacks), None) for mapping in world.coordinator.slotmap]
-    found = world.coordinator.watch.look(rows, world.now)
+    found = world.coordinator.warning_rules.look(rows, world.now)
     return {key: alert.text for key, alert in found.items()}
 
 
@@ -59,22 +59,22 @@ def test_a_mapping_that_lacks_something_for_a_while() -> None:
 def test_a_warning_is_as_old_as_what_the_mapping_lacks() -> None:
     world, link = world_with_a_mapping()
     mapping = world.mapping("B1:3")
-    watch_of = world.coordinator.watch
+    rules = world.coordinator.warning_rules
     for lacks, began_at in (["x"], 40.0), ([], 30.0):
         world.receive(link, CardInd(BankSlot(1, 3), ICCID))
         world.receive(link, CardInd(BankSlot(1, 3), None))
-        (alert,) = watch_of.look([(mapping, lacks, began_at)], world.now).values()
+        (alert,) = rules.look([(mapping, lacks, began_at)], world.now).values()
         # Since when it could be used is not since when the card is gone.
         assert (alert.kind, alert.since) == ("card-pulled", 40.0 if lacks else 0.0)
     world.receive(link, CardInd(BankSlot(1, 3), ICCID))
-    watch_of.look([(mapping, ["x"], 40.0)], world.now)
+    rules.look([(mapping, ["x"], 40.0)], world.now)
     world.advance(PATIENCE_S)
-    (alert,) = watch_of.look([(mapping, ["x"], 40.0)], world.now).values()
+    (alert,) = rules.look([(mapping, ["x"], 40.0)], world.now).values()
     assert (alert.kind, alert.since) == ("mapping-not-operational", 40.0)
     world.lose(link)
-    watch_of.look([(mapping, ["x"], 50.0)], world.now)
+    rules.look([(mapping, ["x"], 50.0)], world.now)
     world.advance(PATIENCE_S)
-    (alert,) = watch_of.look([(mapping, ["x"], 50.0)], world.now).values()
+    (alert,) = rules.look([(mapping, ["x"], 50.0)], world.now).values()
     assert (alert.kind, alert.since) == ("bank-absent", 50.0)
 
 
@@ -141,13 +141,13 @@ def test_one_that_connects_again_and_again() -> None:
         world.lose(world.client("C7:0"))
         world.advance(1)
     assert list(look(world)) == [("identity", "C7:0")]
-    world.advance(watch.FLAP_S)
+    world.advance(warning_rules.FLAP_S)
     assert look(world) == {}
 
 
 def test_no_more_peers_are_remembered_than_the_limit() -> None:
-    arrivals = watch.Arrivals()
+    arrivals = warning_rules.Arrivals()
     for number in range(20_000):
         for _ in range(2):
             arrivals.note(f"C{number}:0", 1.0)
-    assert len(arrivals._times) == watch._MAX_ARRIVALS
+    assert len(arrivals._times) == warning_rules._MAX_ARRIVALS

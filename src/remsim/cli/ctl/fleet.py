@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from cyclopts import App, Parameter
 
-from remsim.cli import tables
-from remsim.cli.session import CtlSession, Given, IdText, dumped
+from remsim.cli.ctl import tables
+from remsim.cli.ctl.session import CtlSession, Given, IdText, dumped
 from remsim.config import TextError, read_text
 from remsim.core.errors import ConfigError, IdRangeError, RemsimError, reason_of
 from remsim.core.ids import ClientSlot, check_id
@@ -234,7 +234,9 @@ def _bank_id(text: str) -> int:
 
 def _slot_row(slot: "BankSlotModel") -> list[str]:
     mapping = slot.mapping
-    mapped = ["", ""] if mapping is None else [mapping.client, mapping.state.state]
+    mapped = (
+        [tables.HIDDEN if slot.hidden_mapping else "", ""] if mapping is None else [mapping.client, mapping.state.state]
+    )
     missing = [] if mapping is None else mapping.missing
     if slot.lock is not None:
         missing = [*missing, f"locked: {slot.lock.reason}"]
@@ -243,7 +245,7 @@ def _slot_row(slot: "BankSlotModel") -> list[str]:
 
 
 def _card_row(card: "CardModel") -> list[str]:
-    client = "" if card.mapping is None else card.mapping.client
+    client = (tables.HIDDEN if card.hidden_mapping else "") if card.mapping is None else card.mapping.client
     return [card.iccid, card.slot, card.presence.state, ", ".join(card.labels), client]
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App
 
-from remsim.cli import tables
-from remsim.cli.session import Given
+from remsim.cli.ctl import tables
+from remsim.cli.ctl.session import Given
 from remsim.core.errors import IdRangeError, RemsimError
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.text import counted, lasting

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What peers send that cannot be read, or not now: it is ignored; a connect request that cannot be read is refused."""
+"""Which messages of a peer count in which of its states. Others are ignored, and so is what cannot be read; a connect
+request that cannot be read is refused.
+"""
 
 from typing import Final
 

@@ -3,7 +3,7 @@
 
 from remsim.core import event_kinds
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.server.core import telling
+from remsim.server.core import change_events
 from remsim.server.core.actions import SERVER, StoreLock
 from remsim.server.core.card_choice import CardChoice
 from remsim.wire.messages.extensions import CardInd
@@ -13,7 +13,7 @@ ICCID = "8900101234567890018"
 
 
 def told(world: ServerWorld) -> list[str]:
-    return [event.name for event in world.log if event.name in telling.KINDS]
+    return [event.name for event in world.log if event.name in change_events.KINDS]
 
 
 def lend(world: ServerWorld, pool: str, client: str, *, wait_s: float = 0.0) -> int:
@@ -33,7 +33,7 @@ def lend(world: ServerWorld, pool: str, client: str, *, wait_s: float = 0.0) -> 
 
 
 def test_each_kind_is_one_that_others_are_told_of() -> None:
-    assert set(event_kinds.KINDS) >= telling.KINDS
+    assert set(event_kinds.KINDS) >= change_events.KINDS
 
 
 def test_a_lease_is_told_from_the_request_to_its_end() -> None:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from remsim.cli import tables
+from remsim.cli.ctl import tables
 from remsim.cli.rest import JsonObject
 
 

@@ -3,7 +3,7 @@
 
 import pytest
 
-from remsim.cli.latency import SlotLatency, as_json, lines_of, parts_of, rows_of
+from remsim.cli.ctl.latency import SlotLatency, as_json, lines_of, parts_of, rows_of
 from remsim.rest.models import LatencyModel, NetworkBy, NetworkModel
 
 

@@ -17,8 +17,8 @@ from remsim.core.values import dataclass
 from remsim.net.runtime.tasks import in_thread
 from remsim.server.core.slotmap import Mapping
 from remsim.server.core.verdicts import VerdictKind
+from remsim.server.core.warning_rules import KINDS, Found
 from remsim.server.core.warnings import Alert
-from remsim.server.core.watch import KINDS, Found
 from remsim.server.runtime import ServerRuntime
 
 #: Between two looks.
@@ -58,7 +58,7 @@ class Outside:
     is_clock_doubtful: Callable[[], bool] = lambda: False
 
 
-class Lookout:
+class WarningWatch:
     """One for the server. ``run`` is a task."""
 
     def __init__(self, runtime: ServerRuntime, outside: Outside) -> None:
@@ -85,7 +85,8 @@ class Lookout:
             if place % _PORTION == 0:
                 await asyncio.sleep(0)
         now = asyncio.get_running_loop().time()
-        found = {**runtime.coordinator.watch.look(rows, now), **self._health(now), **await self._own(time.time(), now)}
+        inside = runtime.coordinator.warning_rules.look(rows, now)
+        found = {**inside, **self._health(now), **await self._own(time.time(), now)}
         # At once: some kinds are found here and there.
         runtime.set_warnings(KINDS | _HEALTH | _OWN, found)
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from remsim.cli import tables
-from remsim.cli.session import CtlSession, Given, dumped
+from remsim.cli.ctl import tables
+from remsim.cli.ctl.session import CtlSession, Given, dumped
 from remsim.config import TextError, read_text
 from remsim.core.errors import ConfigError, RemsimError, reason_of
 from remsim.core.text import escape

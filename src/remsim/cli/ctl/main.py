@@ -16,7 +16,8 @@ from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
-from remsim.cli import bundles, fleet, health, latency, leases, slot_orders, tables, warnings, webhooks
+from remsim.cli.ctl import bundles, fleet, health, latency, leases, slot_orders, tables, warnings, webhooks
+from remsim.cli.ctl.session import CtlSession, Given, IdText
 from remsim.cli.options import (
     NO_COMMON_OPTIONS,
     NO_REST_OPTIONS,
@@ -27,7 +28,6 @@ from remsim.cli.options import (
     resolve,
 )
 from remsim.cli.rest import JsonObject, RestClient, RestError, mapping_object, open_rest, slotmap_id
-from remsim.cli.session import CtlSession, Given, IdText
 from remsim.config import TextError, read_text
 from remsim.core.errors import ConfigError, IdRangeError, RemsimError, reason_of
 from remsim.core.ids import BankSlot, ClientSlot, check_id

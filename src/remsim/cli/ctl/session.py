@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from cyclopts import Parameter
 
+from remsim.cli.ctl.tables import TableOf, print_rows
 from remsim.cli.rest import RestClient
-from remsim.cli.tables import TableOf, print_rows
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

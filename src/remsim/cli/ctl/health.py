@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App
 
-from remsim.cli.session import Given, IdText, dumped
+from remsim.cli.ctl.session import Given, IdText, dumped
 from remsim.core.errors import IdRangeError
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.text import counted, escape, lasting
@@ -125,6 +125,8 @@ def _bank_rows(slot: "BankSlotModel") -> Iterator[Row]:
         yield "locked", f"{slot.lock.reason}{_for(slot.lock.age_s)}"
     if slot.mapping is not None:
         yield "mapping", "; ".join((f"{slot.mapping.client}, {slot.mapping.state.state}", *slot.mapping.missing))
+    elif slot.hidden_mapping:
+        yield "mapping", "one that the token is not for"
     if slot.session is not None:
         session = slot.session
         cuts = counted(session.cuts, "cut")
@@ -152,6 +154,8 @@ def _client_rows(slot: "ClientSlotModel") -> Iterator[Row]:
     yield "link", slot.link.state + _for(slot.link.age_s)
     if slot.mapping is not None:
         yield "mapping", f"{slot.mapping.bank or 'no slot'}, {slot.mapping.state.state}"
+    elif slot.hidden_mapping:
+        yield "mapping", "one that the token is not for"
     if slot.session is not None:
         bank = f", {slot.session.bank}" if slot.session.bank else ""
         yield "session", f"{slot.session.state}{_for(slot.session.age_s)}{bank}"

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from remsim.cli import ctl
 from remsim.cli import rest as rest_module
+from remsim.cli.ctl import main as ctl_main
 from remsim.cli.main import main
 from remsim.cli.rest import RestClient
 
@@ -54,8 +54,8 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Server:
         return RestClient(base, token=token, timeout_s=timeout_s, tls=tls, transport=transport)
 
     monkeypatch.setattr(rest_module, "RestClient", connect)
-    monkeypatch.setattr(ctl, "_LOOK_AGAIN_S", 0.0)
-    monkeypatch.setattr(ctl, "SETTLING_S", 0.05)
+    monkeypatch.setattr(ctl_main, "_LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr(ctl_main, "SETTLING_S", 0.05)
     monkeypatch.setenv("REMSIM_STATE_DIR", str(tmp_path))
     return made
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks at the coordinator's state for what is wrong, as warnings. Without I/O; time is an argument.
+"""What in the coordinator's state deserves a warning, and after how long. Without I/O; time is an argument.
 
 What must last for a while before it is worth a word is remembered from look to look. What only the outside knows (disk,
-clock, certificates) is found by ``remsim.server.lookout``.
+clock, certificates) is found by ``remsim.server.warning_watch``.
 """
 
 from collections import deque
@@ -29,7 +29,7 @@ FLAP_S: Final = 600.0
 #: Peers whose connects are remembered; the one that connected longest ago is forgotten.
 _MAX_ARRIVALS: Final = 16_384
 
-#: What ``Watch.look`` finds.
+#: What ``WarningRules.look`` finds.
 KINDS: Final = frozenset(
     {
         *(
@@ -69,7 +69,7 @@ class Arrivals:
 
 
 @dataclass(slots=True)
-class Watch:
+class WarningRules:
     """One for the server."""
 
     slotmap: SlotMap

@@ -20,6 +20,9 @@ _UNFOLDED_WIDTH: Final = 500
 #: Cells that are longer, or sentences, are folded where a terminal is too narrow; no others are.
 _MAX_UNFOLDED: Final = 24
 
+#: In place of the other end of a mapping which the token is not for.
+HIDDEN: Final = "hidden"
+
 
 @dataclass(frozen=True, slots=True)
 class TableOf:
@@ -69,7 +72,8 @@ def print_bank(bank: JsonObject, verdicts: Mapping[str, str] = MappingProxyType(
 
 def _slot(slot: JsonObject) -> list[str]:
     mapping = slot.get("mapping")
-    mapped = ["", "", ""] if not isinstance(mapping, dict) else [client_slot_text(mapping), *_outcome(mapping)]
+    hidden = HIDDEN if slot.get("hiddenMapping") is True else ""
+    mapped = [hidden, "", ""] if not isinstance(mapping, dict) else [client_slot_text(mapping), *_outcome(mapping)]
     is_present = slot.get("cardPresent", True if "iccid" in slot else None)
     card = {True: "yes", False: "no"}.get(is_present, "") if isinstance(is_present, bool) else ""
     return [_text(slot, "slotNr"), _text(slot, "reader"), card, _text(slot, "iccid"), *mapped]
@@ -97,7 +101,9 @@ def print_clients(clients: Sequence[JsonObject], verdicts: Mapping[str, str] = M
 def _mapped(client: JsonObject) -> list[str]:
     """Bank slot, state and problem of a client's mapping; the state of its link if it has none."""
     mapping = client.get("mapping")
-    return [bank_slot_text(mapping), *_outcome(mapping)] if isinstance(mapping, dict) else ["", _state(client), ""]
+    if isinstance(mapping, dict):
+        return [bank_slot_text(mapping), *_outcome(mapping)]
+    return [HIDDEN if client.get("hiddenMapping") is True else "", _state(client), ""]
 
 
 def print_mappings(mappings: Sequence[JsonObject]) -> None:

@@ -3,8 +3,8 @@
 
 from typing import TYPE_CHECKING
 
-from remsim.cli import tables
-from remsim.cli.session import Given, dumped
+from remsim.cli.ctl import tables
+from remsim.cli.ctl.session import Given, dumped
 from remsim.core.text import lasting
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import App, Parameter
 
-from remsim.cli import tables
-from remsim.cli.session import CtlSession, Given, dumped
+from remsim.cli.ctl import tables
+from remsim.cli.ctl.session import CtlSession, Given, dumped
 from remsim.core.errors import ConfigError, RemsimError
 from remsim.core.ids import ClientSlot
 from remsim.core.text import escape
