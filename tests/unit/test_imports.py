@@ -281,7 +281,7 @@ VALUES_FOR_REST = {
     *(f"remsim.server.core.tracing.{name}" for name in ("Slot", "TraceEnd", "TraceEntry", "TraceFeed")),
     "remsim.server.store.audit.StoredEntry",
     "remsim.server.store.page_files.PageFiles",
-    "remsim.server.store.writer.StoreError",
+    *(f"remsim.server.store.writer.{name}" for name in ("CommitInDoubtError", "StoreError")),
 }
 
 #: What reads a clock, waits, or speaks to anything outside.

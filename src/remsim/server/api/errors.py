@@ -27,7 +27,7 @@ from remsim.server.runtime import (
     UnknownLeaseError,
     UnknownMappingError,
 )
-from remsim.server.store.writer import StoreError
+from remsim.server.store.writer import CommitInDoubtError, StoreError
 
 #: Paths of v2 begin with this.
 V2: Final = "/api/v2"
@@ -143,6 +143,7 @@ _KNOWN: dict[type[RemsimError], tuple[int, str]] = {
     UnknownMappingError: (404, "not_found"),
     UnknownLeaseError: (404, "not_found"),
     StoreError: (503, "not_stored"),
+    CommitInDoubtError: (503, "in_doubt"),
 }
 
 
