@@ -2,22 +2,28 @@
 """Idempotency keys over the end of a server: what was done under a key is done once, whenever the server is killed."""
 
 import asyncio
+import contextlib
 import sqlite3
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
+from typing import TypeVar
 
 import httpx2
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.api.v2 import idempotency
 from remsim.server.core.actions import Actor, KeyedRequest
 from remsim.server.core.tokens import TokenRole
 from remsim.server.store import requests
+from remsim.server.store.session import DoubtfulCommitError, FileWriter, Work
 from remsim.server.store.writer import StoreError
 from tests.contract.test_webhook_crashes import SPOILT, Crashes, small_server
 from tests.doubles.rest_lab import V2, problem, token
 from tests.doubles.server_rig import connect_bank, rest_client, running_server
+
+T = TypeVar("T")
 
 ORDERS: dict[str, object] = {
     "apply": {"mappings": {"C7:0": "B1:0"}},
@@ -157,3 +163,44 @@ async def test_keys_are_bounded_and_refusals_have_none(tmp_path: Path, monkeypat
         )
         problem(refused, 409, "conflict")
     assert stored(tmp_path)[1] == {"b", "c"}
+
+
+class _LostError(Exception):
+    """Ends a transaction that is rolled back."""
+
+
+@pytest.mark.parametrize("took_place", [True, False])
+async def test_request_whose_commit_is_in_doubt_is_done_once_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, took_place: bool
+) -> None:
+    is_lost, run = asyncio.Event(), FileWriter.run
+
+    async def lose(writer: FileWriter, work: Work[T], *, deadline_s: float = 1.0) -> T:
+        if not is_lost.is_set():
+            return await run(writer, work, deadline_s=deadline_s)
+        is_lost.clear()
+
+        async def lost(connection: AsyncConnection) -> None:
+            await work(connection)
+            if not took_place:
+                raise _LostError
+
+        with contextlib.suppress(_LostError):
+            await run(writer, lost, deadline_s=deadline_s)
+        raise DoubtfulCommitError("lost", 7)
+
+    async def is_committed(_writer: FileWriter, number: int) -> bool:
+        return took_place and number == 7
+
+    monkeypatch.setattr(FileWriter, "run", lose)
+    monkeypatch.setattr(FileWriter, "is_committed", is_committed)
+    async with running_server(tmp_path) as service, rest_client(service, over_socket=False) as rest:
+        is_lost.set()
+        problem(await ask(rest, "leases"), 503, "in_doubt")
+        problem(await ask(rest, "leases"), 409, "in_progress")
+        # Whatever is stored next finds out first what became of it.
+        assert (await rest.put(f"{V2}/labels/B1:0", json={"labels": ["a"]})).status_code == 200
+        again = await ask(rest, "leases")
+        assert (again.status_code, again.headers.get("idempotent-replay") == "true") == (201, took_place), again.text
+        assert len((await rest.get(f"{V2}/leases")).json()["items"]) == 1
+    assert stored(tmp_path)[1] == {"k"}

@@ -160,7 +160,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "bankd": (
         ("core.*", "slots.*", "announcement", "reader_choice"),
         ("core.coordinator", "host.*"),
-        ("ahead_turns", "certified_store", "gsmtap", "learnt_files", "recorded_starts", "stuck"),
+        ("ahead_turns", "certified_store", "learnt_files", "recorded_starts", "stuck"),
         ("ahead_slots", "driver", "learning"),
         ("guard", "host_watch", "readers"),
         ("limits", "tracing"),
@@ -281,7 +281,7 @@ VALUES_FOR_REST = {
     *(f"remsim.server.core.tracing.{name}" for name in ("Slot", "TraceEnd", "TraceEntry", "TraceFeed")),
     "remsim.server.store.audit.StoredEntry",
     "remsim.server.store.page_files.PageFiles",
-    "remsim.server.store.writer.StoreError",
+    *(f"remsim.server.store.writer.{name}" for name in ("CommitInDoubtError", "StoreError")),
 }
 
 #: What reads a clock, waits, or speaks to anything outside.

@@ -31,6 +31,7 @@ from remsim.server.api.resource import RestApplication
 from remsim.server.authority.audit import FOLLOWED, CertificateAudit
 from remsim.server.core.actions import StoredState
 from remsim.server.core.coordinator import Coordinator, ServerSettings
+from remsim.server.core.kept_answers import KeptAnswers
 from remsim.server.core.webhooks import Webhooks
 from remsim.server.lease_tokens import watch_lease_tokens
 from remsim.server.metrics import ServerMetrics
@@ -243,8 +244,9 @@ class ServerService:
         memory: StoredState,
     ) -> None:
         await self._warn_of_rest(runtime, is_protected=contexts is not None)
-        is_open = self._config.rest_open
-        self.app = build_app(runtime, self._metrics, webhooks, is_open=is_open, done=memory.requests)
+        kept = KeptAnswers(self._metrics.limits, memory.requests, wall=time.time(), now=time.monotonic())
+        runtime.store.on_settled = kept.settle
+        self.app = build_app(runtime, self._metrics, webhooks, is_open=self._config.rest_open, kept=kept)
         self.app.state.settings = plain_settings(self._config)
         mount_page(
             self.app,

@@ -49,24 +49,22 @@ async def read_last_number(connection: AsyncConnection) -> int:
     return await connection.scalar(select(REQUESTS.c.id).order_by(REQUESTS.c.id.desc()).limit(1)) or 0
 
 
-async def write_request(
-    connection: AsyncConnection, number: int, request: KeyedRequest, decision: Decision | None, wall: float
-) -> None:
-    """Keep what was done by ``decision`` in the same transaction, and forget the oldest. Raises SQLAlchemyError."""
-    token_id, path, key = request.name
+async def write_request(connection: AsyncConnection, done: StoredRequest) -> None:
+    """Keep what was done in the same transaction, and forget the oldest. Raises SQLAlchemyError."""
+    token_id, path, key = done.request.name
     await connection.execute(
         insert(REQUESTS).values(
-            id=number,
+            id=done.number,
             token_id=token_id,
             path=path,
             key=key,
-            digest=request.digest.hex(),
-            done_at=wall,
-            made=_made_by(decision),
-            answer=request.answer,
+            digest=done.request.digest.hex(),
+            done_at=done.done_at,
+            made=done.made,
+            answer=done.request.answer,
         )
     )
-    await connection.execute(_DROP, {"last": number - MAX_KEPT})
+    await connection.execute(_DROP, {"last": done.number - MAX_KEPT})
 
 
 async def forget_requests(connection: AsyncConnection, wall: float) -> None:
@@ -74,7 +72,8 @@ async def forget_requests(connection: AsyncConnection, wall: float) -> None:
     await connection.execute(delete(REQUESTS).where(REQUESTS.c.done_at < wall - KEPT_S))
 
 
-def _made_by(decision: Decision | None) -> int | None:
+def made_by(decision: Decision | None) -> int | None:
+    """The number of the lease or webhook that a decision makes."""
     match decision:
         case StoreLease(order, _):
             return order.id

@@ -31,6 +31,7 @@ from remsim.server.core.actions import (
     NoteReleased,
     NoteRemoved,
     StoredAnnouncement,
+    StoredRequest,
     StoredState,
 )
 from remsim.server.core.event_feed import EventDraft
@@ -63,13 +64,23 @@ class _Waiting:
 
 
 #: Of each decision that was committed: the ids of its mappings, its time, and the number of its announcement.
-_Results = list[tuple[tuple[int, ...], float, int | None]]
+_Results = list[tuple[tuple[int, ...], float, int | None, StoredRequest | None]]
 
 T = TypeVar("T")
 
 
+_HINT: Final = "see the server's log"
+
+
 class StoreError(RemsimError):
     """The database did not take a decision."""
+
+
+class CommitInDoubtError(StoreError):
+    """The database was lost during a commit, which may have taken place: that is found out when it is back."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="look whether it is so before you ask again, or ask again with the same key")
 
 
 class StoreListener(Protocol):
@@ -117,6 +128,8 @@ class Store:
         self._last_announcement = 0
         self._last_request = 0
         self._known_tokens = KnownTokens()
+        #: Hears what became of a request whose commit was in doubt: whether it was done.
+        self.on_settled: Callable[[StoredRequest, bool], None] = lambda _done, _is_done: None
         #: Whether the last attempt to write succeeded.
         self.is_healthy = True
 
@@ -313,7 +326,7 @@ class Store:
             self._doubtful = [replace(one, done=None) for one in batch], results, error.number
             self._unhealthy()
             self._log.error("commit_in_doubt", count=len(batch), error=_text_of(error))
-            _answer_failure(batch)
+            _answer_failure(batch, CommitInDoubtError("it is not known yet whether the database took the change"))
             return None
         except SQLAlchemyError as error:
             return error
@@ -322,7 +335,7 @@ class Store:
         return None
 
     def _stored(self, listener: StoreListener, batch: list[_Waiting], results: _Results) -> None:
-        for one, (mapping_ids, created_at, announcement) in zip(batch, results, strict=True):
+        for one, (mapping_ids, created_at, announcement, _) in zip(batch, results, strict=True):
             if one.decision is not None:
                 listener.on_stored(one.decision, mapping_ids, created_at, announcement)
             if one.done is not None and not one.done.done():
@@ -335,6 +348,9 @@ class Store:
         batch, results, number = self._doubtful
         is_committed = await self._writer.is_committed(number)
         self._doubtful = None
+        for *_, done in results:
+            if done is not None:
+                self.on_settled(done, is_committed)
         if is_committed:
             self._stored(listener, batch, results)
         else:
@@ -352,10 +368,12 @@ class Store:
                     numbers = await sql.write_decision(connection, one.decision, wall)
                 if one.entry is not None:
                     await audit.write_entries(connection, [one.entry], wall)
+                done: StoredRequest | None = None
                 if (request := requests.request_of(one.entry)) is not None:
                     self._last_request += 1
-                    await requests.write_request(connection, self._last_request, request, one.decision, wall)
-                results.append((numbers, wall, None if announcement is None else announcement.number))
+                    done = StoredRequest(self._last_request, request, wall, requests.made_by(one.decision))
+                    await requests.write_request(connection, done)
+                results.append((numbers, wall, None if announcement is None else announcement.number, done))
             await announcements.write_announcements(connection, [each for each in kept if each is not None])
 
         await self._writer.run(write)
@@ -457,10 +475,11 @@ def _text_of(error: SQLAlchemyError) -> str:
     return str(error.args[0] if error.args else "")
 
 
-def _answer_failure(batch: Sequence[_Waiting]) -> None:
+def _answer_failure(batch: Sequence[_Waiting], error: StoreError | None = None) -> None:
+    failure = StoreError("the database did not take the change", hint=_HINT) if error is None else error
     for one in batch:
         if one.done is not None and not one.done.done():
-            one.done.set_exception(StoreError("the database did not take the change", hint="see the server's log"))
+            one.done.set_exception(failure)
 
 
 def _subject(note: Note) -> object:

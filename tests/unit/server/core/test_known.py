@@ -84,6 +84,22 @@ class TestKeptAnswers:
         assert len(kept) == 2
         assert [kept.begin(name, b"1", KEPT_S) for name in names[1:]] == done[1:]
 
+    def test_what_is_in_doubt_is_in_progress_until_it_is_known(self) -> None:
+        kept, done = KeptAnswers(LimitCounts()), StoredRequest(1, KeyedRequest(self.NAME, b"1"), 0.0)
+        kept.begin(self.NAME, b"1", 0)
+        kept.settle(replace(done, request=KeyedRequest(self.NAME, b"2")), is_done=True)
+        assert kept.begin(self.NAME, b"1", 1) is KeyUse.IN_PROGRESS
+        kept.settle(done, is_done=False)
+        assert kept.begin(self.NAME, b"1", 2) is KeyUse.NEW
+        kept.settle(done, is_done=True)
+        assert kept.begin(self.NAME, b"1", 3) == done
+        # Nothing changes any more; and of what nobody waits for, nothing is kept.
+        kept.settle(done, is_done=False)
+        assert kept.begin(self.NAME, b"1", 4) == done
+        kept.forget(self.NAME)
+        kept.settle(done, is_done=True)
+        assert len(kept) == 0
+
     @reaches(LimitName.KEPT_ANSWERS)
     def test_oldest_answer_goes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(kept_answers, "MAX_KEPT", 1)
@@ -96,3 +112,12 @@ class TestKeptAnswers:
         # It may be finished all the same.
         kept.finish(self.NAME, ANSWER)
         assert kept.begin(self.NAME, b"1", 0) is KeyUse.NEW
+
+    def test_caller_with_most_keys_forgets_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(kept_answers, "MAX_KEPT", 4)
+        kept = KeptAnswers(LimitCounts())
+        for name in (self.NAME, *(("other", "/path", str(number)) for number in range(9))):
+            kept.begin(name, b"1", 0)
+            kept.finish(name, ANSWER)
+        assert kept.begin(self.NAME, b"1", 0) == ANSWER
+        assert kept.begin(("other", "/path", "8"), b"1", 0) == ANSWER

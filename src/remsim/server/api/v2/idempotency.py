@@ -20,6 +20,7 @@ from remsim.server.api.v2.answers import look
 from remsim.server.core.actions import Actor, KeyedRequest, StoredRequest
 from remsim.server.core.kept_answers import MAX_KEPT_BYTES, KeptAnswer, KeptAnswers, KeyUse
 from remsim.server.core.tokens import Grant
+from remsim.server.store.writer import CommitInDoubtError
 
 _REPLAY: Final = {"Idempotent-Replay": "true"}
 
@@ -71,6 +72,9 @@ async def once(
         case KeyUse.NEW:
             try:
                 answer = await work(replace(actor, request=KeyedRequest(name, digest)))
+            except CommitInDoubtError:
+                # It is in progress until the store knows: see ``KeptAnswers.settle``.
+                raise
             except BaseException:
                 # It may be tried again: what is refused was not done.
                 kept.forget(name)
