@@ -105,6 +105,13 @@ async def test_one_bank_slot_is_shown_with_everything(lab: Lab) -> None:
     assert (figures.latency.saved_s, figures.latency.card_s, figures.latency.waited_s) == (-0.1, 14.7, None)
 
 
+async def test_bank_of_the_first_interface_names_its_readers_for_those_who_ask_for_more(lab: Lab) -> None:
+    """What ``remsim ctl banks 1`` shows."""
+    await at_work(lab)
+    bank = (await lab.admin.get("/api/backend/v1/banks/1", params={"more": "true"})).json()
+    assert [slot.get("readerName") for slot in bank["slots"]] == [None, None, None, "Reader 3", *[None] * 4]
+
+
 async def test_lists_have_the_verdicts_without_figures(lab: Lab) -> None:
     await at_work(lab)
     slots = (await lab.admin.get(f"{V2}/banks/1/slots")).json()["items"]

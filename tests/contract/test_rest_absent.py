@@ -2,26 +2,12 @@
 """What does not exist is not found, whichever route is asked for it; and HEAD is answered as GET is."""
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 from fastapi.routing import iter_route_contexts
 
-from remsim.server.core.tokens import TokenRole
 from tests.doubles.rest_lab import V2, Lab, problem
-from tests.doubles.server_rig import rest_client, running_server
-
-
-@pytest.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
-    async with AsyncExitStack() as stack:
-        service = await stack.enter_async_context(running_server(tmp_path, rest_open=False))
-        made = Lab(service, stack, tmp_path)
-        made.admin = await made.caller(TokenRole.ADMIN)
-        yield made
-
+from tests.doubles.server_rig import rest_client
 
 #: For each path with a place for a name: names of what is not there. Bank 1 has eight slots, client 7 one.
 ABSENT: dict[str, list[str]] = {

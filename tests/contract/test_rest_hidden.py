@@ -3,7 +3,6 @@
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx2
@@ -13,8 +12,8 @@ from remsim.core.ids import BankSlot
 from remsim.server.core.tokens import Scope, TokenRole
 from remsim.wire.messages.extensions import CardInd
 from tests.contract.test_rest_library import ctl
-from tests.doubles.rest_lab import V2, Lab, problem
-from tests.doubles.server_rig import V1, RigPeer, running_server
+from tests.doubles.rest_lab import V2, Lab, open_lab, problem
+from tests.doubles.server_rig import V1, RigPeer
 
 ICCID = "8900101234567890018"
 #: Bank 1 and client 7 are the token's; bank 642 and client 931 others'.
@@ -26,10 +25,7 @@ NOT_FOUND = "the mapping of C7:0 is none that the token is for"
 @pytest.fixture
 async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
     """Bank slot B1:0 is mapped to a client of others, client slot C7:0 to their bank."""
-    async with AsyncExitStack() as stack:
-        service = await stack.enter_async_context(running_server(tmp_path, rest_open=False))
-        made = Lab(service, stack, tmp_path)
-        made.admin = await made.caller(TokenRole.ADMIN)
+    async with open_lab(tmp_path) as made:
         for client, card in (("C931:0", "B1:0"), ("C7:0", "B642:0")):
             assert (await made.admin.put(f"{V2}/mappings/{client}", json={"card": card})).status_code == 201
         assert (await made.admin.put(f"{V2}/labels/C931:0", json={"labels": ["magpie"]})).status_code == 200

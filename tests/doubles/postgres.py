@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
-from tests.doubles.programs import PATIENCE_S, TIED_TO_US
+from tests.doubles.programs import PATIENCE_S
 
 #: Names the folder of the one for all tests of a run.
 SHARED: Final = "POSTGRES_OF_TESTS"
@@ -32,8 +32,11 @@ _SETTINGS: Final = (
     *("shared_buffers=16MB", "wal_level=minimal", "max_wal_senders=0", "min_wal_size=4MB", "max_wal_size=32MB"),
     *("unix_socket_permissions=0700", "logging_collector=off", "log_min_messages=fatal"),
 )
-#: Runs the server until the other end of the pipe "alive" is closed, however that process ends.
-_SCRIPT: Final = 'exec 3<"$1/alive"; shift; "$@" 3<&- & read -r -u 3; kill -QUIT $!; wait $!'
+#: Runs the server until it ends, or the other end of the pipe "alive" is closed, however that process ends.
+_SCRIPT: Final = (
+    'exec 3<"$1/alive"; shift; "$@" 3<&- & server=$!; (read -r -u 3) & pipe=$!; '
+    "wait -n; kill $pipe 2>/dev/null; kill -QUIT $server 2>/dev/null; wait"
+)
 _numbers: Final = count()
 
 
@@ -53,9 +56,31 @@ def _make_cluster(folder: Path) -> None:
     rules.write_text(f"local all secretive scram-sha-256\n{rules.read_text(encoding='utf-8')}", encoding="utf-8")
 
 
-def _command(folder: Path) -> list[str]:
+def _launch(folder: Path) -> None:
+    """Start the server in ``folder``, as no child of ours. Its processes are gone when the file "runs" is unlocked."""
     settings = [word for setting in _SETTINGS for word in ("-c", setting)]
-    return [str(_bin() / "postgres"), "-D", str(folder / "data"), "-k", str(folder), *settings]
+    server = [str(_bin() / "postgres"), "-D", str(folder / "data"), "-k", str(folder), *settings]
+    with (folder / "runs").open("a") as runs:
+        fcntl.flock(runs, fcntl.LOCK_EX)
+        script = ["setsid", "--fork", "bash", "-c", _SCRIPT, "postgres", str(folder), *server]
+        subprocess.run([*_AS_SOMEBODY, *script], check=True, stderr=subprocess.DEVNULL, pass_fds=(runs.fileno(),))
+
+
+def _await_end(folder: Path) -> None:
+    with (folder / "runs").open("a") as runs:
+        fcntl.flock(runs, fcntl.LOCK_EX)
+
+
+@contextmanager
+def _alive(folder: Path) -> Iterator[None]:
+    """A server in ``folder`` runs for as long as the block at most, and as this process."""
+    os.mkfifo(folder / "alive")
+    alive = os.open(folder / "alive", os.O_RDWR)
+    try:
+        yield
+    finally:
+        os.close(alive)
+        _await_end(folder)
 
 
 class Postgres:
@@ -97,33 +122,27 @@ class Postgres:
 
 
 class OwnPostgres(Postgres):
-    """``with`` runs one that belongs to a test, which may stop it, end it, and start it again."""
+    """One that belongs to a test, which may stop it, end it, and start it again."""
 
     def __init__(self, folder: Path) -> None:
+        """See ``own_postgres``."""
         super().__init__(folder)
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        _make_cluster(self.folder)
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.go_on()
-        self.end()
+        self._runs = False
 
     def start(self) -> None:
-        """Start it, and wait until it takes connections."""
-        command = [*_AS_SOMEBODY, *TIED_TO_US, *_command(self.folder)]
-        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        """Have it take connections, whatever was done to it."""
+        if self._runs:
+            self.go_on()
+            return
+        _launch(self.folder)
+        self._runs = True
         self.wait_until_ready()
 
     def end(self) -> None:
         """End it at once, as a crash would: connections break, and the next start recovers."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGQUIT)
-            self._process.wait(PATIENCE_S)
-            self._process = None
+        os.kill(self._pid, signal.SIGQUIT)
+        self._runs = False
+        _await_end(self.folder)
 
     def stand_still(self) -> None:
         """Stop all its processes: nobody gets an answer, and no connection breaks."""
@@ -133,31 +152,40 @@ class OwnPostgres(Postgres):
         """End that."""
         self._signal(signal.SIGCONT)
 
+    @property
+    def _pid(self) -> int:
+        return int((self.folder / "data" / "postmaster.pid").read_text(encoding="ascii").split()[0])
+
     def _signal(self, number: signal.Signals) -> None:
-        if self._process is None:
-            return
-        pid = self._process.pid
+        pid = self._pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
         for each in [pid, *map(int, children)]:
             os.kill(each, number)
 
 
 @contextmanager
+def own_postgres() -> Iterator[OwnPostgres]:
+    """One for the block."""
+    with tempfile.TemporaryDirectory() as name, _alive(folder := Path(name)):
+        _make_cluster(folder)
+        server = OwnPostgres(folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.start()
+
+
+@contextmanager
 def shared_folder() -> Iterator[None]:
     """For the whole run: where the first test that needs PostgreSQL starts the one for all. It is ended behind."""
     # Not below pytest's folders: the address of a socket is short.
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        os.mkfifo(folder / "alive")
-        alive = os.open(folder / "alive", os.O_RDWR)
+    with tempfile.TemporaryDirectory() as name, _alive(Path(name)):
         os.environ[SHARED] = name
         try:
             yield
         finally:
             del os.environ[SHARED]
-            os.close(alive)
-            with (folder / "runs").open("a") as runs:
-                fcntl.flock(runs, fcntl.LOCK_EX)
 
 
 def shared_postgres() -> Postgres:
@@ -169,13 +197,7 @@ def shared_postgres() -> Postgres:
         if not (folder / "started").exists():
             shutil.rmtree(folder / "data", ignore_errors=True)
             _make_cluster(folder)
-            with (folder / "runs").open("a") as runs:
-                # Held until the last of the processes that get this file is gone.
-                fcntl.flock(runs, fcntl.LOCK_EX)
-                script = ["bash", "-c", _SCRIPT, "postgres", str(folder), *_command(folder)]
-                # No child of ours: it serves other processes after us.
-                command = [*_AS_SOMEBODY, "setsid", "--fork", *script]
-                subprocess.run(command, check=True, stderr=subprocess.DEVNULL, pass_fds=(runs.fileno(),))
+            _launch(folder)
             server.wait_until_ready()
             (folder / "started").touch()
     return server

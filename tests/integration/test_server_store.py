@@ -11,7 +11,9 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
@@ -41,13 +43,14 @@ from remsim.server.core.actions import (
 from remsim.server.core.event_feed import EventDraft
 from remsim.server.core.tokens import StoredToken, TokenRole
 from remsim.server.store import database, sql, tokens, writer
-from remsim.server.store.audit import SERVER, Entry
+from remsim.server.store.audit import DONE, SERVER, Actor, Entry
 from remsim.server.store.schema import METADATA
 from remsim.server.store.tokens import create_token, revoke_token
 from remsim.server.store.writer import Store, StoreError
-from remsim.wire.messages.rspro import AddressKind, AdvertisedAddress, IpPort
+from remsim.wire.messages.rspro import MAX_NAME, AddressKind, AdvertisedAddress, IpPort
 from tests.doubles.databases import DatabasePlace, sqlite_at
 from tests.doubles.noted_log import NotedLog
+from tests.doubles.postgres import Postgres
 
 LOG = get_logger("test")
 ADDRESSES = (
@@ -372,6 +375,84 @@ def test_forms_of_the_database_are_those_that_alembic_knows() -> None:
         known = [revision.revision for revision in script.walk_revisions()]
     assert database.revisions() == sorted(known)
     assert database.revisions()[-1] == script.get_current_head()
+
+
+async def _bring_to(place: DatabasePlace, revision: str) -> None:
+    """Make what an older version has made."""
+
+    def upgrade(connection: Connection) -> None:
+        with resources.as_file(resources.files("remsim.server.store") / "migrations") as folder:
+            config = Config()
+            config.set_main_option("script_location", str(folder))
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+
+    engine = database.open_engine(place.url)
+    async with engine.begin() as connection:
+        await connection.run_sync(upgrade)
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("revision", database.revisions()[:-1])
+async def test_database_of_an_older_version_is_brought_to_the_newest_form(place: DatabasePlace, revision: str) -> None:
+    await _bring_to(place, revision)
+    await place.rows(
+        "insert into mappings (bank_id, bank_slot_nr, client_id, client_slot_nr, created_at, is_sent, is_acknowledged) "
+        "values (1, 0, 7, 0, 1e9, true, false)"
+    )
+    async with opened(place) as first:
+        assert [(found.bank, found.is_sent) for found in first.memory.mappings] == [(BankSlot(1, 0), True)]
+        with pytest.raises(StoreError):
+            await first.create("1:0", "8:0")
+        assert await first.create("1:1", "8:0") > 1
+    assert await place.rows("select version_num from alembic_version") == [(database.revisions()[-1],)]
+
+
+async def test_tables_of_postgresql_are_the_same_however_they_were_made(postgres: Postgres) -> None:
+    """Columns, constraints and indexes, as the database itself writes them."""
+
+    async def description(place: DatabasePlace) -> set[tuple[object, ...]]:
+        columns = await place.rows(
+            "select table_name, column_name, data_type, is_nullable, character_maximum_length, column_default "
+            "from information_schema.columns where table_schema = 'public'"
+        )
+        indexes = await place.rows("select indexname, indexdef from pg_indexes where schemaname = 'public'")
+        rules = await place.rows(
+            "select conname, pg_get_constraintdef(oid) from pg_constraint where connamespace = 'public'::regnamespace"
+        )
+        # The first migration says the prefix of the checks' names twice.
+        return {tuple(str(part).replace("ck_mappings_ck_", "ck_") for part in row) for row in columns + indexes + rules}
+
+    found = []
+    for revision in (None, database.revisions()[0]):
+        with postgres.database() as name:
+            place = DatabasePlace("postgresql", postgres.url(name))
+            if revision is not None:
+                await _bring_to(place, revision)
+            await memory_of(place)
+            found.append(await description(place))
+    new, old = found
+    assert any("ix_mappings_live_bank_slot" in str(row) and "deleted_at IS NULL" in str(row) for row in new)
+    assert new ^ old == set()
+
+
+async def test_longest_texts_and_odd_characters_of_peers_are_stored(place: DatabasePlace) -> None:
+    slot = BankSlot(1023, 1023)
+    name = "\0" + "n" * (MAX_NAME - 1)
+    async with opened(place) as first:
+        first.inner.note(NoteBank(1023, name, name, name, 1024, ADDRESSES))
+        address = "1111:2222:3333:4444:5555:6666:192.168.100.228"
+        first.inner.note(NoteClient(ClientSlot(1023, 1023), name, name, name, name, address))
+        first.inner.note(NoteCard(slot, "8" * 20, "2" * 15, "é" * 64, "8" * 32))
+        await first.decide(StoreClientId(("serial", name * 3), 900))
+        first.inner.record(Entry(Actor("w" * 500, "s" * 500), "a" * 32, "\0" * 500, DONE, "\0" * 900))
+        assert len(list(await first.inner.read_audit(after=0, limit=9))) == 1
+        # More than the numbers of any column.
+        assert list(await first.inner.read_audit(after=(1 << 63) - 1, limit=9)) == []
+    assert first.inner.is_healthy
+    memory = await memory_of(place)
+    assert memory.cards == {slot: "8" * 20}
+    assert [client.client for client, _ in memory.clients] == [ClientSlot(1023, 1023)]
 
 
 async def test_change_of_tables_that_fails_leaves_nothing_half_done(place: DatabasePlace) -> None:

@@ -160,7 +160,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "bankd": (
         ("core.*", "slots.*", "announcement", "reader_choice"),
         ("core.coordinator", "host.*"),
-        ("ahead_turns", "certified_store", "gsmtap", "learnt_files", "recorded_starts", "stuck"),
+        ("ahead_turns", "certified_store", "learnt_files", "recorded_starts", "stuck"),
         ("ahead_slots", "driver", "learning"),
         ("guard", "host_watch", "readers"),
         ("limits", "tracing"),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Looks regularly at the bank's host, as ``remsim doctor`` does once: its pcscd, its readers, the room on its disk.
 
-What judges is imported when there is something to judge: a bankd that has just started has better things to do.
+What judges is imported with the first look, so that it does not delay the start.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ INTERVAL_S: Final = 30.0
 
 
 class HostWatch:
-    """One for the bank. ``run`` is a task; ``on_found`` is called after each look with all that is wrong.
+    """Examines the host regularly. ``run`` is a task; ``on_found`` is called after each look with all that is wrong.
 
     ``has_own_readers``: the readers are not those of pcscd, whatever the settings say.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of a card whose content is nobody else's business, by identifier, each with its specification.
+"""Files of a card whose content is secret or personal, by identifier, each with its specification.
 
 Sources: 3GPP TS 31.102 (USIM), 3GPP TS 31.103 (ISIM), 3GPP TS 51.011 (SIM), 3GPP2 C.S0065 (CSIM). An identifier counts
 in whatever directory: where it means something harmless, too much is hidden rather than too little.

@@ -18,6 +18,7 @@ from remsim.config import REST_PORT, CtlConfig, HostPort, ServerConfig, load_con
 from remsim.core.errors import RemsimError
 from remsim.core.finding import Finding, Outcome
 from remsim.core.identity import Role
+from remsim.core.text import escape
 from remsim.doctor.check import ROLE_CHECKS, RestCalls, Situation, examine
 from remsim.doctor.configuration import Given, read_situation
 from remsim.doctor.links import has_certificate
@@ -141,7 +142,8 @@ class _Report:
 
 def _show(console: Console, finding: Finding) -> None:
     line = Text(f"{finding.outcome.value:<8}", style=_STYLES[finding.outcome])
-    line.append(f"{finding.check:<14}", style="bold").append(finding.text, style="not bold default")
+    # What other programs say of themselves may stand in it.
+    line.append(f"{finding.check:<14}", style="bold").append(escape(finding.text), style="not bold default")
     console.print(line)
     if finding.mend:
-        console.print(Text(f"{'':22}→ {finding.mend}"))
+        console.print(Text(f"{'':22}→ {escape(finding.mend)}"))

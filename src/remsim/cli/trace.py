@@ -25,7 +25,7 @@ from remsim.cli.options import (
 )
 from remsim.core.errors import ConfigError
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.core.text import counted
+from remsim.core.text import counted, escape
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -166,7 +166,7 @@ class TraceWatch:
 
     def say(self, text: str) -> None:
         """Tell the person at the terminal; what is piped on is not mixed with it."""
-        print(f"remsim trace: {text}", file=sys.stderr, flush=True)
+        print(f"remsim trace: {escape(text)}", file=sys.stderr, flush=True)
 
     def run(self) -> None:
         """Until ``most`` records were shown. Raises RestApiError for what does not mend by itself."""

@@ -48,7 +48,9 @@ def judge_database(facts: DatabaseFacts, known: Sequence[str]) -> list[Finding]:
         return [Finding(_DATABASE, Outcome.PROBLEM, facts.reason, _mend_of(facts))]
     if facts.revision is None:
         what = "belongs to another program" if facts.has_tables else "is empty"
-        return [Finding(_DATABASE, Outcome.PROBLEM, f"the database {facts.name} {what}", _RESTORE)]
+        text = f"{facts.name} {what}"
+        text = text if text.startswith("the database ") else f"the database {text}"
+        return [Finding(_DATABASE, Outcome.PROBLEM, text, facts.hint or _RESTORE)]
     found: list[Finding] = []
     if facts.revision not in known:
         text = f"{facts.name} was written by a newer version of remsim (its form is {facts.revision})"

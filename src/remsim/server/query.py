@@ -271,6 +271,8 @@ class SlotInfo:
     reader: ReaderHealthInd | None = None
     #: Since when its bankd says what it says of a card, in the server's own time.
     heard_at: float | None = None
+    #: What its reader is called on the bank's host, as far as the bankd tells.
+    reader_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,11 +332,12 @@ class BankInfo(PeerInfo):
         """Its slots, and those beyond that are mapped."""
         peer = self._peer
         cards, status, heard, readers = self.cards, peer.slot_status, peer.slot_heard_at, peer.readers
+        names = {nr: told.report.reader for nr, told in peer.slot_health.items()}
         live = self._coordinator.slotmap.live_of_bank(self.bank_id)
         mappings = {mapping.bank.slot_nr: MappingInfo(mapping, self._coordinator, self._status) for mapping in live}
         slot_nrs = sorted({*range(self.number_of_slots), *mappings})
         return [
-            SlotInfo(nr, status.get(nr), cards.get(nr), mappings.get(nr), readers.get(nr), heard.get(nr))
+            SlotInfo(nr, status.get(nr), cards.get(nr), mappings.get(nr), readers.get(nr), heard.get(nr), names.get(nr))
             for nr in slot_nrs
         ]
 

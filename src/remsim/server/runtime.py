@@ -523,7 +523,7 @@ class ServerRuntime:
         self.changes.ordered()
 
     def refuse(self, entry: Entry, event: str) -> None:
-        """Log, count and store that somebody was refused; not all of it, if he does it again and again."""
+        """Log, count and store that a caller was refused; of many refusals of one caller, not each is stored."""
         who = entry.actor.who
         fields = {"who": who, "peer": entry.actor.source, "target": entry.target, "reason": entry.detail}
         self._log_event(LogEvent("warning", event, fields=fields))

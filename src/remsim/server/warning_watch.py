@@ -27,7 +27,7 @@ INTERVAL_S: Final = 5.0
 _PORTION: Final = 100
 #: A certificate that ends sooner is warned about: hosts renew a month before.
 ENDING_S: Final = 14 * 86400.0
-#: One that ended so long ago is nobody's any more: its host is absent, and a warning says so.
+#: One that ended so long ago is not warned of any more: its host is absent, and a warning says that.
 _FORGOTTEN_S: Final = 86400.0
 #: A clock that is set in the course of things moves by less.
 _JUMP_S: Final = 300.0
@@ -59,7 +59,7 @@ class Outside:
 
 
 class WarningWatch:
-    """One for the server. ``run`` is a task."""
+    """Looks for warnings every few seconds. ``run`` is a task."""
 
     def __init__(self, runtime: ServerRuntime, outside: Outside) -> None:
         self._runtime = runtime

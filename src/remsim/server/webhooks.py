@@ -59,7 +59,7 @@ Networks = Sequence[IPv4Network | IPv6Network] | None
 
 
 class WebhookSender:
-    """One for the server."""
+    """Sends what waits for each webhook, and notes what came of it."""
 
     def __init__(
         self, runtime: ServerRuntime, table: Webhooks, *, tasks: TaskOwner, networks: Networks, log: Logger

@@ -53,7 +53,7 @@ def _nobody() -> None:
 
 
 class SlotTap:
-    """One slot's. ``until`` is when the trace ends by itself; ``on_left_out`` is called for each record too many."""
+    """Records of one slot. ``until``: when the trace ends by itself; ``on_left_out`` is called for each left out."""
 
     def __init__(self, until: float, *, on_left_out: Callable[[], None] = _nobody) -> None:
         self.until = until

@@ -127,6 +127,12 @@ def test_wrong_length_is_repeated_once() -> None:
     assert play("00b0000000", ("00b0000000", "6c02"), ("00b0000002", "6c03")) == "6c03"
 
 
+@pytest.mark.parametrize("asked", ["80f2000002", "80f20000000002"])
+def test_more_than_le_is_not_given_to_a_program_whose_buffer_may_be_no_longer(asked: str) -> None:
+    # STATUS is given whole or not at all (TS 102 221, clause 11.1.2).
+    assert play(asked, ("80f2000002", "6c04"), ("80f2000004", "620282019000")) == "62029000"
+
+
 def test_repetition_may_announce_more() -> None:
     asked = [("00cb000000", "6c02"), ("00cb000002", "aabb6101"), ("00c0000001", "cc9000")]
     assert play("00cb000000", *asked) == "aabbcc9000"

@@ -107,7 +107,7 @@ class AheadRun:
         self._guesses = 0
         # Commands of this modem, and of all others as last looked at, whose card answered at once.
         self._at_once = 0
-        # What was before this session is nobody else at work.
+        # What was counted before this session says nothing of others that work beside it.
         self._others_at_once = counts.at_once
         # Others have sent such commands until shortly before this time; and when the last guess was made.
         self._busy_until = self._guessed_at = 0.0

@@ -15,7 +15,7 @@ from remsim.cli.ctl import tables
 from remsim.cli.ctl.session import Given
 from remsim.core.errors import IdRangeError, RemsimError
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.core.text import counted, lasting
+from remsim.core.text import counted, escape, lasting
 from remsim.core.values import dataclass
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _ahead(told: SlotLatency) -> dict[str, object]:
 
 def _print(told: SlotLatency) -> None:
     for line in lines_of(told):
-        print(line)
+        print(escape(line))
     parts = parts_of(told.bank, told.client)
     print()
     tables.print_parts(list(rows_of(parts)))

@@ -31,6 +31,7 @@ from remsim.cli.rest import JsonObject, RestClient, RestError, mapping_object, o
 from remsim.config import TextError, read_text
 from remsim.core.errors import ConfigError, IdRangeError, RemsimError, reason_of
 from remsim.core.ids import BankSlot, ClientSlot, check_id
+from remsim.core.text import escape
 
 commands = command_app("ctl", "Look at banks, clients and mappings of a server, and change mappings.")
 #: Options of ``remsim ctl`` itself may stand before or after its command.
@@ -155,7 +156,7 @@ def create(card: str, client_slot: str, /, *, follow: Follow = False, session: G
     problem = str((found or {}).get("problem") or "")
     said = f"mapped {bank} to {client}" if is_new else f"{bank} is mapped to {client} already"
     shown = mapping_object(bank, client) | {key: found[key] for key in ("state", "problem") if found and key in found}
-    return session.show(shown, lambda: print(f"{said}; {problem}" if problem else said))
+    return session.show(shown, lambda: print(f"{said}; {escape(problem)}" if problem else said))
 
 
 def _find(rest: RestClient, bank: BankSlot, client: ClientSlot) -> JsonObject | None:

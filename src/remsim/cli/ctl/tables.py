@@ -76,7 +76,14 @@ def _slot(slot: JsonObject) -> list[str]:
     mapped = [hidden, "", ""] if not isinstance(mapping, dict) else [client_slot_text(mapping), *_outcome(mapping)]
     is_present = slot.get("cardPresent", True if "iccid" in slot else None)
     card = {True: "yes", False: "no"}.get(is_present, "") if isinstance(is_present, bool) else ""
-    return [_text(slot, "slotNr"), _text(slot, "reader"), card, _text(slot, "iccid"), *mapped]
+    return [_text(slot, "slotNr"), _reader(slot), card, _text(slot, "iccid"), *mapped]
+
+
+def _reader(slot: JsonObject) -> str:
+    """The name of a slot's reader, and what is wrong with it."""
+    name, health = _text(slot, "readerName"), slot.get("reader")
+    state = _text(health, "state") if isinstance(health, dict) else ""
+    return f"{name} ({state})" if name and state else name or state
 
 
 def _outcome(mapping: JsonObject) -> list[str]:

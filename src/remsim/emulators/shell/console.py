@@ -67,6 +67,8 @@ _ENTRY: Final = b"\n# "
 
 #: First words of lines that hold no bytes of a card but names of files.
 _WORDS: Final = ("select", "read", "reset", "atr", "status", "help", "?")
+#: Of them, and of what ends the shell, those that ask nothing of a card.
+_NOT_FOR_A_CARD: Final = frozenset({"atr", "status", "help", "?", "quit", "exit"})
 
 
 def is_secret(line: str) -> bool:
@@ -166,6 +168,8 @@ class Console:
         self._timer: asyncio.TimerHandle | None = None
         # Which card the line that is being obeyed is for, and the card at the last prompt.
         self._meant_card = self._prompted_card = 0
+        # Which card was there when the first letter of the line at the prompt was typed; None: nothing is typed yet.
+        self._begun_card: int | None = None
         self._history = history
         self._status = status
         self._title = title
@@ -203,19 +207,38 @@ class Console:
             auto_suggest=AutoSuggestFromHistory(),
             complete_while_typing=False,
         )
+        session.default_buffer.on_text_changed += lambda buffer: self._note_beginning(buffer.text)
         self.say("Type a command in hex, or help. Waiting for a card …")
+        shown = ""
         while True:
+            self._begun_card = self._emulator.card_number if shown else None
             try:
                 with patch_stdout(raw=True):
                     self._drop_typed_ahead(session.input)
                     # SIGINT belongs to the process; Ctrl-C arrives as a key while the prompt is shown.
-                    line = await session.prompt_async(lambda: f"{self._title()}> ", handle_sigint=False)
+                    line = await session.prompt_async(lambda: f"{self._title()}> ", handle_sigint=False, default=shown)
             except KeyboardInterrupt:
+                shown = ""
                 continue
             except EOFError:
                 return 0
-            if not await self._obey_all(line):
+            shown = line if self._is_for_another_card(line) else ""
+            if shown:
+                # The person may have had no time to read what was said above the line.
+                self.say("not sent, the card has changed since you began this line; Enter sends it now", "ansiyellow")
+            elif not await self._obey_all(line):
                 return 0
+
+    def _note_beginning(self, text: str) -> None:
+        if text and self._begun_card is None:
+            self._begun_card = self._emulator.card_number
+        elif not text.strip():
+            self._begun_card = None
+
+    def _is_for_another_card(self, line: str) -> bool:
+        """Whether a line for the card was begun when another one was there."""
+        begun, words = self._begun_card, line.split()
+        return bool(begun and words) and begun != self._emulator.card_number and words[0].lower() not in _NOT_FOR_A_CARD
 
     async def _obey_all(self, text: str) -> bool:
         """Obey what was typed, or pasted: several lines. False if the last one ends the shell."""

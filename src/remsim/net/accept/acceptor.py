@@ -48,7 +48,7 @@ class _Newcomer:
 
 
 class Acceptor:
-    """One for each listening socket, which it owns. Runs from ``start`` to ``close``."""
+    """Accepts the connections of one listening socket, which it owns. Runs from ``start`` to ``close``."""
 
     def __init__(
         self,

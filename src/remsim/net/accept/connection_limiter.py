@@ -20,7 +20,7 @@ MAX_REPORTED_SOURCES: Final = 1024
 
 
 class ConnectionLimiter:
-    """One for all listeners of a program. Without ``quota`` unknown peers are not limited."""
+    """Limits the connections of all listeners of a program. Without ``quota`` unknown peers are not limited."""
 
     def __init__(
         self,

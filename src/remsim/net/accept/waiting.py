@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connections whose peer has not proven anything, by source, and which of them makes room for a newcomer.
 
-The oldest of the source that has most gives way: who floods displaces his own, and everybody else has time to prove
-something. Pure counting. Each step takes constant time, however many sources there are.
+The oldest connection of the source that has most is closed: a flood displaces its own connections, and all others have
+time to prove something. Pure counting. Each step takes constant time, however many sources there are.
 """
 
 from collections import OrderedDict

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How REST says no: in v1 a status and ``{"error": {"code", "message", "hint"}}``, in v2 a problem (RFC 9457)."""
+"""How REST refuses: in v1 a status and ``{"error": {"code", "message", "hint"}}``, in v2 a problem (RFC 9457)."""
 
 import math
 import re

@@ -61,7 +61,7 @@ class SessionEndedError(ApiError):
 
 
 class TokenJudge:
-    """One for all callers of a server."""
+    """Judges the tokens and cookies of all callers of a server."""
 
     def __init__(
         self,

@@ -51,7 +51,7 @@ _LEASE_ENDS: Final = {
 
 
 class ChangeEvents:
-    """One for the server."""
+    """Makes the events that follow from decisions."""
 
     def __init__(self, slotmap: SlotMap, leases: LeaseTable) -> None:
         self._slotmap = slotmap

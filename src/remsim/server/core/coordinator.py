@@ -110,7 +110,7 @@ class ServerSettings:
 
 
 class Coordinator:
-    """One for the server. ``memory`` is what earlier runs have stored."""
+    """Takes all decisions of the server. ``memory`` is what earlier runs have stored."""
 
     def __init__(
         self, settings: ServerSettings, memory: StoredState, *, limits: LimitCounts | None = None, now: float = 0.0

@@ -10,13 +10,14 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Final
 
+from remsim.core.fairness import oldest_of_busiest
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.core.values import dataclass
 from remsim.server.core.actions import StoredRequest
 
 #: A caller that did not hear the answer tries again within minutes; a day covers a night.
 KEPT_S: Final = 86_400.0
-#: So many are kept, the newest; 64 KiB each at most.
+#: So many are kept; beyond that the oldest of the token with most is forgotten. 64 KiB each at most.
 MAX_KEPT: Final = 1024
 MAX_KEPT_BYTES: Final = 64 * 1024
 
@@ -51,7 +52,7 @@ class _Slot:
 
 
 class KeptAnswers:
-    """One for the server. ``limits`` counts answers that were dropped because there were too many."""
+    """The answers that are kept. ``limits`` counts those that were dropped because there were too many."""
 
     def __init__(
         self, limits: LimitCounts, done: Iterable[StoredRequest] = (), *, wall: float = 0.0, now: float = 0.0
@@ -79,7 +80,7 @@ class KeptAnswers:
         if slot is None:
             self._slots[name] = _Slot(digest, now)
             if len(self._slots) > MAX_KEPT:
-                self._slots.popitem(last=False)
+                del self._slots[oldest_of_busiest((name[0], name) for name in self._slots)]
                 self._limits.reached(LimitName.KEPT_ANSWERS)
             return KeyUse.NEW
         if slot.digest != digest:

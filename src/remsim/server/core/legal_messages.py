@@ -49,7 +49,7 @@ def on_undecodable(peer: Peer, event: Undecodable, own: ComponentIdentity) -> li
     kind = _CONNECT_KINDS.get(error.alternative)
     if kind is None or peer.identity is not None:
         return actions
-    # Nobody who cannot say who he is gets any further (known-limits 22).
+    # A peer whose identity cannot be read gets no further (known-limits 22).
     result = ResultCode.ILLEGAL_BANK_ID if kind is rspro.ConnectBankReq else ResultCode.ILLEGAL_CLIENT_ID
     refusal = rspro.refusal(kind, result, own)
     if refusal is not None and error.tag is not None:

@@ -226,7 +226,7 @@ MAX_SOURCES: Final = 4096
 
 
 def limited_source(host: str) -> str:
-    """What of a caller's address counts as one source, so that nobody gets round the limiter by his many addresses."""
+    """What of a caller's address counts as one source: a host has many addresses, and one limit for all of them."""
     try:
         return str(source_network(ip_address(host.partition("%")[0])))
     except ValueError:

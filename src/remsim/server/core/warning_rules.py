@@ -70,7 +70,7 @@ class Arrivals:
 
 @dataclass(slots=True)
 class WarningRules:
-    """One for the server."""
+    """Finds what is wrong in the tables of the coordinator, and remembers since when."""
 
     slotmap: SlotMap
     peers: PeerTable

@@ -20,7 +20,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from remsim.core.errors import NO_SERVERS_STATE, StartError
+from remsim.core.errors import NO_SERVERS_STATE, StartError, reason_of
 from remsim.core.installation import install_command
 from remsim.pki.files import sync_directory
 from remsim.server.store import postgresql
@@ -44,7 +44,7 @@ def open_engine(url: str) -> AsyncEngine:
         found = make_url(url)
         if found.drivername == postgresql.SHORT:
             found = found.set(drivername=postgresql.DRIVER)
-        # Errors name the statement; what it was to store is nobody's business.
+        # Errors name the statement, and never the values that it was to store.
         if found.drivername == postgresql.DRIVER:
             engine = create_async_engine(
                 found, hide_parameters=True, poolclass=NullPool, connect_args=postgresql.connect_args(found)
@@ -255,18 +255,18 @@ def _shown(engine: AsyncEngine) -> str:
     return f"the database {url.database}" if engine.dialect.name == "sqlite" else postgresql.place_of(url)
 
 
-def reason_of(error: Exception) -> str:
+def words_of(error: Exception) -> str:
     """What the database or the system says, in one line."""
     said = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     # Of the driver for PostgreSQL, SQLAlchemy's text names the class of its error first.
     cause = said.__cause__ if said is not error and isinstance(said.__cause__, Exception) else said
     if isinstance(cause, TimeoutError) and not str(cause):
         return "it does not answer"
-    return (str(cause) or type(cause).__name__).partition("\n")[0]
+    return reason_of(cause).partition("\n")[0]
 
 
 def _unusable(name: str, error: Exception) -> StartError:
     return StartError(
-        f"{name} cannot be used: {reason_of(error)}",
+        f"{name} cannot be used: {words_of(error)}",
         hint="check that it is there, that this user may write to it and its folder, and that it is a remsim database",
     )

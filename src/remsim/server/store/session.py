@@ -55,10 +55,10 @@ class WriterSession(Protocol):
         """Open the database, and bring its tables to the newest form. Raises StartError."""
         ...
 
-    async def run(self, work: Work[T], *, deadline_s: float = WRITE_DEADLINE_S) -> T:
+    async def run(self, work: Work[T], *, deadline_s: float | None = None) -> T:
         """Do ``work`` in a transaction; twice if the connection turns out to be lost before the commit.
 
-        Raises SQLAlchemyError, and TakenOverError.
+        It may take ``deadline_s``, by default WRITE_DEADLINE_S. Raises SQLAlchemyError, and TakenOverError.
         """
         ...
 
@@ -118,7 +118,7 @@ class FileWriter:
         """See WriterSession."""
         self._connection = await database.connect(self._engine)
 
-    async def run(self, work: Work[T], *, deadline_s: float = WRITE_DEADLINE_S) -> T:
+    async def run(self, work: Work[T], *, deadline_s: float | None = None) -> T:
         """See WriterSession. How long it waits for others is a setting of the connection."""
         assert self._connection is not None
         async with self._connection.begin():
@@ -174,7 +174,7 @@ class _ServerConnection:
                 async with asyncio.timeout_at(until):
                     await self.take(await self._engine.connect())
             except (SQLAlchemyError, OSError) as error:
-                raise DatabaseAwayError(f"{self.name} cannot be reached: {database.reason_of(error)}") from error
+                raise DatabaseAwayError(f"{self.name} cannot be reached: {database.words_of(error)}") from error
         assert self._connection is not None
         return self._connection
 
@@ -223,9 +223,9 @@ class ServerWriter:
                 hint="one server uses a database: stop the other one, or name another database",
             )
 
-    async def run(self, work: Work[T], *, deadline_s: float = WRITE_DEADLINE_S) -> T:
+    async def run(self, work: Work[T], *, deadline_s: float | None = None) -> T:
         """See WriterSession."""
-        until = asyncio.get_running_loop().time() + deadline_s
+        until = asyncio.get_running_loop().time() + (WRITE_DEADLINE_S if deadline_s is None else deadline_s)
         try:
             return await self._attempt(work, until)
         except DatabaseAwayError:
@@ -235,7 +235,7 @@ class ServerWriter:
                 raise
             if asyncio.get_running_loop().time() >= until:
                 raise DatabaseAwayError(f"{self._link.name} does not answer") from error
-            self._log.warning("database_lost", database=self._link.name, error=database.reason_of(error))
+            self._log.warning("database_lost", database=self._link.name, error=database.words_of(error))
         # The database may have been started again, and nothing was committed.
         try:
             return await self._attempt(work, until)
@@ -244,7 +244,7 @@ class ServerWriter:
         except (SQLAlchemyError, OSError) as error:
             if not await self._link.drop_if_lost():
                 raise
-            raise DatabaseAwayError(f"{self._link.name} was lost: {database.reason_of(error)}") from error
+            raise DatabaseAwayError(f"{self._link.name} was lost: {database.words_of(error)}") from error
 
     async def _attempt(self, work: Work[T], until: float) -> T:
         """Raises SQLAlchemyError, OSError; of these DatabaseAwayError if it is of no use to try again."""
@@ -318,7 +318,7 @@ class ServerWriter:
             await self._link.drop_if_lost()
             if isinstance(error, DatabaseAwayError):
                 raise
-            raise DatabaseAwayError(f"{self._link.name} was lost: {database.reason_of(error)}") from error
+            raise DatabaseAwayError(f"{self._link.name} was lost: {database.words_of(error)}") from error
         raise DatabaseAwayError(f"{self._link.name} is still busy with a commit")
 
     async def close(self) -> None:

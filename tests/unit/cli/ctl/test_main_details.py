@@ -89,11 +89,20 @@ def test_bank_shows_its_slots(server: Server, capsys: pytest.CaptureFixture[str]
 
 
 def test_readers_are_shown_where_the_bankd_tells(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
-    server.single["banks/1"] = BANK | {"slots": [{"slotNr": 0, "reader": "ACME 00", "cardPresent": True}]}
+    suspended = {"state": "suspended", "failures": 4, "cause": "card mute"}
+    server.single["banks/1"] = BANK | {
+        "slots": [
+            {"slotNr": 0, "readerName": "ACME 00", "cardPresent": True},
+            {"slotNr": 1, "readerName": "ACME 01", "reader": suspended},
+            {"slotNr": 2, "reader": suspended},
+        ]
+    }
     assert run("banks 1") == 0
     assert rows(capsys.readouterr().out)[2:] == [
         ["SLOT", "READER", "CARD", "ICCID", "CLIENT SLOT", "STATE", "PROBLEM"],
         ["0", "ACME 00", "yes"],
+        ["1", "ACME 01 (suspended)"],
+        ["2", "suspended"],
     ]
 
 

@@ -452,6 +452,57 @@ async def test_lines_typed_ahead_or_pasted_do_not_reach_the_next_card(keyboard: 
     ]
 
 
+async def test_line_begun_at_one_card_needs_a_second_enter_at_the_next(keyboard: PipeInput, shell: Shown) -> None:
+    """The card may be exchanged between two letters of a PIN."""
+    loop, warning = (
+        asyncio.get_running_loop(),
+        "not sent, the card has changed since you began this line; Enter sends it now",
+    )
+    shell.above.tpdus.clear()
+
+    def when_begun() -> None:
+        if shell._begun_card is None:
+            loop.call_later(0.01, when_begun)
+            return
+        shell.emulator.remove_card()
+        shell.above.insert()
+        keyboard.send_text("0001\r")
+        when_warned()
+
+    def when_warned() -> None:
+        if warning not in shell.words:
+            loop.call_later(0.01, when_warned)
+            return
+        assert shell.above.tpdus == []
+        # What was typed is still there. A line of the card that is there now is sent at once.
+        keyboard.send_text("\r00b0000002\rquit\r")
+
+    keyboard.send_text("00b000")
+    when_begun()
+    assert await shell.run() == 0
+    assert [tpdu.hex() for tpdu in shell.above.tpdus] == ["00b0000001", "00b0000002"]
+    assert shell.words.count(warning) == 1
+
+
+async def test_line_that_asks_nothing_of_a_card_is_obeyed_whatever_card_is_there(
+    keyboard: PipeInput, shell: Shown
+) -> None:
+    loop = asyncio.get_running_loop()
+
+    def when_begun() -> None:
+        if shell._begun_card is None:
+            loop.call_later(0.01, when_begun)
+            return
+        shell.emulator.remove_card()
+        shell.above.insert()
+        keyboard.send_text("us\rquit\r")
+
+    keyboard.send_text("stat")
+    when_begun()
+    assert await shell.run() == 0
+    assert "server   CONNECTED" in shell.words
+
+
 @pytest.mark.parametrize(
     "text", ["select 3f00\n002000010831323334ffffffff", "read 002000010831323334ffffffff", "help\nverify 1234"]
 )

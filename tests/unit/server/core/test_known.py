@@ -112,3 +112,12 @@ class TestKeptAnswers:
         # It may be finished all the same.
         kept.finish(self.NAME, ANSWER)
         assert kept.begin(self.NAME, b"1", 0) is KeyUse.NEW
+
+    def test_caller_with_most_keys_forgets_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(kept_answers, "MAX_KEPT", 4)
+        kept = KeptAnswers(LimitCounts())
+        for name in (self.NAME, *(("other", "/path", str(number)) for number in range(9))):
+            kept.begin(name, b"1", 0)
+            kept.finish(name, ANSWER)
+        assert kept.begin(self.NAME, b"1", 0) == ANSWER
+        assert kept.begin(("other", "/path", "8"), b"1", 0) == ANSWER

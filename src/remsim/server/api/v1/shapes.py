@@ -103,6 +103,7 @@ class SlotShape(_Shape):
     slotNr: int  # noqa: N815
     cardPresent: bool | None = None  # noqa: N815
     iccid: str | None = Field(None, description="shortened: 890010…0018")
+    readerName: str | None = Field(None, description="on the bank's host, if its bankd tells")  # noqa: N815
     reader: ReaderShape | None = Field(None, description="only while it does not work")
     mapping: MappingShape | None = None
     hiddenMapping: bool | None = Field(None, description="true: it has one, which the token is not for")  # noqa: N815

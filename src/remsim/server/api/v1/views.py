@@ -175,6 +175,8 @@ def slot(info: SlotInfo, *, may_see: MaySee = see_all) -> Json:
         shown |= _lines(info.status)
     if info.iccid is not None:
         shown["iccid"] = shorten_iccid(info.iccid)
+    if info.reader_name is not None:
+        shown["readerName"] = info.reader_name
     if info.reader is not None:
         shown["reader"] = _reader(info.reader)
     return shown | _seen(info.mapping, may_see)

@@ -248,7 +248,7 @@ async def _map(
         taken = query.mapping(bank)
         if taken is None or may_see(taken.bank, taken.client):
             raise
-        # With what it is mapped is none of this token's business.
+        # This token may not learn with what it is mapped.
         text = f"{bank} is mapped already, to something that the token is not for"
         raise ApiError(409, "conflict", text, "ask who may delete that mapping") from None
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What streams of REST v2 have in common: they last, so their token is looked at again while they do."""
 
-from collections.abc import AsyncGenerator
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from time import time
 from typing import Final
 
@@ -24,6 +26,37 @@ _EVENT_FIELDS: Final[dict[str, dict[str, str]]] = {
 }
 _NO_PARTS: Final[tuple[bytes, ...]] = ()
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+class Readers:
+    """How many streams there are, and of whom."""
+
+    def __init__(self) -> None:
+        self._of = Counter[str]()
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self._of.total()
+
+    def are_too_many(self, grant: Grant, most: int, most_of_one: int) -> str:
+        """Why there is no place for one more of this token; empty: there is."""
+        if self.count >= most:
+            return f"{most} streams are open already"
+        if self._of[grant.token_id] >= most_of_one:
+            return f"{most_of_one} streams are open with this token already"
+        return ""
+
+    @contextmanager
+    def reading(self, grant: Grant) -> Iterator[None]:
+        """Count one while it lasts."""
+        self._of[grant.token_id] += 1
+        try:
+            yield
+        finally:
+            self._of[grant.token_id] -= 1
+            if not self._of[grant.token_id]:
+                del self._of[grant.token_id]
 
 
 def streams(data: str) -> dict[str, dict[str, object]]:

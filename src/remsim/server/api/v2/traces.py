@@ -4,7 +4,6 @@
 import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import Annotated, Final, Literal, cast
@@ -32,6 +31,7 @@ from remsim.server.api.v2.streams import (
     KEEP_ALIVE_S,
     RETRY_MS,
     STREAM_TYPE,
+    Readers,
     head_of_stream,
     may_go_on,
     streams,
@@ -75,13 +75,6 @@ _ANSWER: Final[dict[int | str, dict[str, object]]] = {
 }
 
 
-@dataclass(slots=True)
-class TraceReaders:
-    """How many streams there are."""
-
-    count: int = 0
-
-
 @router.get("/traces/{slot}", responses={**_ANSWER, **problems(400, 404)})
 async def follow_trace(
     request: Request,
@@ -101,9 +94,9 @@ async def follow_trace(
         raise bad_request(f"{form!r} is no format", "give events or pcapng")
     last = None if last_event_id is None else _position(runtime, last_event_id)
     check_is_known(runtime.query, grant, where)
-    readers = cast(TraceReaders, request.app.state.trace_readers)
-    if readers.count >= limits.MAX_TRACE_READERS:
-        raise _too_many(f"{limits.MAX_TRACE_READERS} traces are read already", LimitName.TRACE_READERS)
+    readers = cast(Readers, request.app.state.trace_readers)
+    if text := readers.are_too_many(grant, limits.MAX_TRACE_READERS, limits.MAX_TRACE_READERS_OF_ONE):
+        raise _too_many(text, LimitName.TRACE_READERS)
     if not runtime.has_room_for_trace(where):
         raise _too_many("too many slots are traced already", LimitName.TRACED_SLOTS)
     if request.method == "HEAD":
@@ -162,7 +155,7 @@ def _position(runtime: ServerRuntime, text: str) -> int:
 class TraceStream:
     """One reader. The slot is watched from the first step of ``events`` or ``capture`` to the last."""
 
-    def __init__(self, runtime: ServerRuntime, grant: Grant, readers: TraceReaders, slot: Slot) -> None:
+    def __init__(self, runtime: ServerRuntime, grant: Grant, readers: Readers, slot: Slot) -> None:
         self._runtime = runtime
         self._grant = grant
         self._readers = readers
@@ -174,12 +167,11 @@ class TraceStream:
     def _watching(self) -> Iterator[TraceFeed]:
         """Raises TooManyTracesError if others were faster."""
         feed = self._runtime.watch_trace(self._slot)
-        self._readers.count += 1
         self._number = feed.last
         try:
-            yield feed
+            with self._readers.reading(self._grant):
+                yield feed
         finally:
-            self._readers.count -= 1
             self._runtime.leave_trace(feed)
 
     async def events(self, last: int | None) -> AsyncGenerator[str, None]:

@@ -19,8 +19,8 @@ from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.page import states
 from remsim.server.page.clients import client_model
 from remsim.server.page.leases import lease_of
+from remsim.server.page.live_view import LiveView
 from remsim.server.page.rendering import render
-from remsim.server.page.sheet import Sheet
 from remsim.server.query import ServerQuery
 from remsim.server.runtime import ServerRuntime
 
@@ -131,7 +131,7 @@ def _lease(runtime: ServerRuntime, grant: Grant, mapping: MappingModel) -> Lease
     return found if found is not None and found.mapping is not None and found.mapping.bank == mapping.bank else None
 
 
-def sheet_of(query: ServerQuery, make: Callable[[], Mapping[str, str]], slot: BankSlot | ClientSlot) -> Sheet:
+def live_view_of(query: ServerQuery, make: Callable[[], Mapping[str, str]], slot: BankSlot | ClientSlot) -> LiveView:
     """A view that is kept up to date by the events about a slot."""
 
     def is_about(event: FeedEvent) -> bool:
@@ -142,7 +142,7 @@ def sheet_of(query: ServerQuery, make: Callable[[], Mapping[str, str]], slot: Ba
     async def pieces() -> Mapping[str, str]:
         return make()
 
-    return Sheet(query.feed, pieces, is_about)
+    return LiveView(query.feed, pieces, is_about)
 
 
 def _history(query: ServerQuery, grant: Grant, is_wanted: Callable[[PageEvent], bool]) -> list[PageEvent]:

@@ -11,7 +11,7 @@ from typing import Final
 from remsim.server.core.event_feed import EventFeed, FeedEvent
 from remsim.server.page.board import swapped
 
-#: A sheet is made anew this often unless it says otherwise, even if no event was about it.
+#: A view is made anew this often unless it says otherwise, even if no event was about it.
 _ANEW_S: Final = 2.0
 #: Events between two looks; more are passed over, the list then begins anew.
 _MOST: Final = 500
@@ -19,7 +19,7 @@ _MOST: Final = 500
 _epochs = count(1 << 20)
 
 
-class Sheet:
+class LiveView:
     """Pieces by their ids; ``make`` gives their HTML, ``is_about`` says which events may have changed them.
 
     Besides, they are made anew when ``others`` gives something else than at the last look, and every ``anew_s``
