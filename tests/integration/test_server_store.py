@@ -24,7 +24,6 @@ from remsim.core.errors import StartError
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.logs import Logger, get_logger
 from remsim.server.core.actions import (
-    Actor,
     Decision,
     KeyedRequest,
     Note,
