@@ -19,6 +19,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from remsim.config import ServerConfig
 from remsim.core.errors import StartError
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.logs import Logger, get_logger
@@ -38,9 +39,11 @@ from remsim.server.core.actions import (
     StoreSent,
 )
 from remsim.server.core.event_feed import EventDraft
-from remsim.server.store import database, sql, writer
+from remsim.server.core.tokens import StoredToken, TokenRole
+from remsim.server.store import database, sql, tokens, writer
 from remsim.server.store.audit import DONE, SERVER, Actor, Entry
 from remsim.server.store.schema import METADATA
+from remsim.server.store.tokens import create_token, revoke_token
 from remsim.server.store.writer import Store, StoreError
 from remsim.wire.messages.rspro import MAX_NAME, AddressKind, AdvertisedAddress, IpPort
 from tests.doubles.databases import DatabasePlace, sqlite_at
@@ -521,3 +524,30 @@ async def test_database_can_be_read_while_the_server_runs(place: DatabasePlace) 
     async with opened(place) as first:
         await first.create("1:0", "7:0")
         assert await place.rows("select count(*) from mappings") == [(1,)]
+
+
+async def test_token_is_read_again_only_after_a_commit_and_then_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, looks, find = ServerConfig(state_dir=tmp_path), 0, tokens.find_token
+
+    async def counted(connection: AsyncConnection, token_id: str) -> StoredToken | None:
+        nonlocal looks
+        looks += 1
+        return await find(connection, token_id)
+
+    _, record = await asyncio.to_thread(create_token, config, name="n", role=TokenRole.VIEWER)
+    async with opened(sqlite_at(tmp_path)) as store:
+        monkeypatch.setattr(tokens, "find_token", counted)
+        assert [await store.inner.find_token(record.token_id) for _ in range(3)] == [record] * 3
+        assert looks == 1
+        # Our own writer, and then another program.
+        await store.create("B1:0", "C7:0")
+        assert await store.inner.find_token(record.token_id) == record
+        assert looks == 2
+        await asyncio.to_thread(revoke_token, config, record.token_id)
+        looks = 0
+        found = await store.inner.find_token(record.token_id)
+        assert found is not None
+        assert found.revoked_at is not None
+        assert (looks, await store.inner.find_token("0" * 12)) == (1, None)

@@ -7,8 +7,6 @@ missing file is a failure and never a reason to skip: a suite that has nothing t
 
 from pathlib import Path
 
-import pytest
-
 #: The repository's root.
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -22,5 +20,8 @@ def reference(*parts: str) -> Path:
     """
     path = _HERE.joinpath(*parts)
     if not path.exists():
+        # Programs that tests and benches start look for their files here, too: it would be a fifth of their start.
+        import pytest
+
         pytest.fail(f"tests/reference has no {'/'.join(parts)}", pytrace=False)
     return path

@@ -14,8 +14,9 @@ from typing import Final
 
 from remsim.core.disk_room import judge_room, room_text
 from remsim.core.errors import RemsimError
+from remsim.core.finding import Finding, Outcome
 from remsim.doctor.certificate import judge_authority
-from remsim.doctor.check import Finding, Outcome, Situation
+from remsim.doctor.check import Situation
 from remsim.doctor.owner import is_of_another, not_looked_at
 from remsim.net.runtime.tasks import in_thread
 from remsim.pki import files

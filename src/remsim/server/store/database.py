@@ -20,7 +20,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from remsim.core.errors import StartError, reason_of
+from remsim.core.errors import NO_SERVERS_STATE, StartError, reason_of
 from remsim.core.installation import install_command
 from remsim.pki.files import sync_directory
 from remsim.server.store import postgresql
@@ -44,7 +44,7 @@ def open_engine(url: str) -> AsyncEngine:
         found = make_url(url)
         if found.drivername == postgresql.SHORT:
             found = found.set(drivername=postgresql.DRIVER)
-        # Errors name the statement; what it was to store is nobody's business.
+        # Errors name the statement, and never the values that it was to store.
         if found.drivername == postgresql.DRIVER:
             engine = create_async_engine(
                 found, hide_parameters=True, poolclass=NullPool, connect_args=postgresql.connect_args(found)
@@ -154,8 +154,7 @@ def _try_file(path: str, *, may_create: bool) -> None:
     if is_new and not may_create:
         raise StartError(
             f"there is no server's database at {Path(path).absolute()}",
-            hint="give --state DIR of the server, as the user that runs it (of its service: sudo -u remsim-server "
-            "remsim ... --state /var/lib/remsim-server); a new server's is made by: remsim server init",
+            hint=NO_SERVERS_STATE,
         )
     if is_new and path != _IN_MEMORY:
         try:

@@ -248,6 +248,23 @@ ANNOUNCEMENTS: Final = Table(
     Column("events", Text, nullable=False),
 )
 
+#: Requests with an Idempotency-Key that were done. What they made is in its own table, with its secrets.
+REQUESTS: Final = Table(
+    "requests",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("token_id", String(12), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("key", String(255), nullable=False),
+    # BLAKE2b of query and body, in hex.
+    Column("digest", String(32), nullable=False),
+    Column("done_at", Double, nullable=False),
+    # The number of the lease or webhook; NULL: it made neither.
+    Column("made", Integer),
+    # JSON; empty: the answer is made anew of what there is.
+    Column("answer", Text, nullable=False),
+)
+
 #: Single values: how often the server was started.
 COUNTERS: Final = Table(
     "counters",

@@ -40,7 +40,7 @@ from remsim.server.core.actions import (
     StoreWebhookEnd,
 )
 from remsim.server.core.known import MAX_CLIENTS
-from remsim.server.store import announcements, leases, slot_locks, webhooks
+from remsim.server.store import announcements, leases, requests, slot_locks, webhooks
 from remsim.server.store.schema import (
     BANKS,
     CARDS,
@@ -124,6 +124,7 @@ async def load_memory(connection: AsyncConnection, wall: float) -> StoredState:
         deliveries=await webhooks.read_deliveries(connection),
         announcements=await announcements.read_announcements(connection),
         parked=tuple(_parked(row) for row in parked),
+        requests=await requests.read_requests(connection, wall),
     )
 
 

@@ -31,11 +31,13 @@ from remsim.server.core.actions import (
     NoteReleased,
     NoteRemoved,
     StoredAnnouncement,
+    StoredRequest,
     StoredState,
 )
 from remsim.server.core.event_feed import EventDraft
 from remsim.server.core.tokens import StoredToken
-from remsim.server.store import announcements, audit, database, sql, tokens
+from remsim.server.store import announcements, audit, database, requests, sql, tokens
+from remsim.server.store.known_tokens import KnownTokens
 from remsim.server.store.session import DoubtfulCommitError, TakenOverError, Work, is_of_one, sessions
 
 #: Notes are written this long after the first of them.
@@ -62,13 +64,23 @@ class _Waiting:
 
 
 #: Of each decision that was committed: the ids of its mappings, its time, and the number of its announcement.
-_Results = list[tuple[tuple[int, ...], float, int | None]]
+_Results = list[tuple[tuple[int, ...], float, int | None, StoredRequest | None]]
 
 T = TypeVar("T")
 
 
+_HINT: Final = "see the server's log"
+
+
 class StoreError(RemsimError):
     """The database did not take a decision."""
+
+
+class CommitInDoubtError(StoreError):
+    """The database was lost during a commit, which may have taken place: that is found out when it is back."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="look whether it is so before you ask again, or ask again with the same key")
 
 
 class StoreListener(Protocol):
@@ -114,6 +126,10 @@ class Store:
         self._is_forgetting_due = False
         self._is_closing = False
         self._last_announcement = 0
+        self._last_request = 0
+        self._known_tokens = KnownTokens()
+        #: Hears what became of a request whose commit was in doubt: whether it was done.
+        self.on_settled: Callable[[StoredRequest, bool], None] = lambda _done, _is_done: None
         #: Whether the last attempt to write succeeded.
         self.is_healthy = True
 
@@ -134,7 +150,10 @@ class Store:
         self._set_forget_timer()
         memory = await self._writer.run(self._load, deadline_s=OPEN_DEADLINE_S)
         self._starts = memory.restart_counter
+        self._last_request = await self._writer.run(requests.read_last_number, deadline_s=OPEN_DEADLINE_S)
         self._last_announcement = max((each.number for each in memory.announcements), default=0)
+        for path in self.files:
+            self._known_tokens.watch(path)
         return memory
 
     async def _begin(self, connection: AsyncConnection) -> None:
@@ -151,9 +170,9 @@ class Store:
     # Called by the service
 
     def submit(
-        self, decision: Decision, done: asyncio.Future[int] | None = None, entry: audit.Entry | None = None
+        self, decision: Decision | None, done: asyncio.Future[int] | None = None, entry: audit.Entry | None = None
     ) -> None:
-        """Store a decision, and ``entry`` with it.
+        """Store a decision, and ``entry`` with it; without a decision, ``entry`` alone.
 
         ``done`` gets the id of the first new mapping (else 0) or a StoreError.
         """
@@ -162,8 +181,7 @@ class Store:
 
     def record(self, entry: audit.Entry, done: asyncio.Future[int] | None = None) -> None:
         """Store an entry of the audit log that tells of no decision. ``done`` as for ``submit``."""
-        self._decisions.append(_Waiting(None, done, entry))
-        self._wake.set()
+        self.submit(None, done, entry)
 
     def note(self, note: Note) -> None:
         """Store a note when convenient, that of a bank's new address now; a newer one about the same replaces it."""
@@ -218,6 +236,7 @@ class Store:
         for timer in (self._notes_timer, self._forget_timer, self._retry_timer):
             if timer is not None:
                 timer.cancel()
+        self._known_tokens.close()
         await self._reader.close()
         await self._writer.close()
         await self._engine.dispose()
@@ -225,8 +244,14 @@ class Store:
     # Reading, next to the writer
 
     async def find_token(self, token_id: str) -> StoredToken | None:
-        """The record of a token. Raises StoreError."""
-        return await self._read(partial(tokens.find_token, token_id=token_id))
+        """The record of a token, as it is at this moment. Raises StoreError."""
+        at = self._known_tokens.now()
+        if (known := self._known_tokens.get(token_id, at)) is not None:
+            return known
+        found = await self._read(partial(tokens.find_token, token_id=token_id))
+        if found is not None:
+            self._known_tokens.keep(found, at)
+        return found
 
     async def read_tokens(self) -> Iterable[StoredToken]:
         """All tokens, oldest first. Raises StoreError."""
@@ -301,7 +326,7 @@ class Store:
             self._doubtful = [replace(one, done=None) for one in batch], results, error.number
             self._unhealthy()
             self._log.error("commit_in_doubt", count=len(batch), error=_text_of(error))
-            _answer_failure(batch)
+            _answer_failure(batch, CommitInDoubtError("it is not known yet whether the database took the change"))
             return None
         except SQLAlchemyError as error:
             return error
@@ -310,7 +335,7 @@ class Store:
         return None
 
     def _stored(self, listener: StoreListener, batch: list[_Waiting], results: _Results) -> None:
-        for one, (mapping_ids, created_at, announcement) in zip(batch, results, strict=True):
+        for one, (mapping_ids, created_at, announcement, _) in zip(batch, results, strict=True):
             if one.decision is not None:
                 listener.on_stored(one.decision, mapping_ids, created_at, announcement)
             if one.done is not None and not one.done.done():
@@ -323,6 +348,9 @@ class Store:
         batch, results, number = self._doubtful
         is_committed = await self._writer.is_committed(number)
         self._doubtful = None
+        for *_, done in results:
+            if done is not None:
+                self.on_settled(done, is_committed)
         if is_committed:
             self._stored(listener, batch, results)
         else:
@@ -340,7 +368,12 @@ class Store:
                     numbers = await sql.write_decision(connection, one.decision, wall)
                 if one.entry is not None:
                     await audit.write_entries(connection, [one.entry], wall)
-                results.append((numbers, wall, None if announcement is None else announcement.number))
+                done: StoredRequest | None = None
+                if (request := requests.request_of(one.entry)) is not None:
+                    self._last_request += 1
+                    done = StoredRequest(self._last_request, request, wall, requests.made_by(one.decision))
+                    await requests.write_request(connection, done)
+                results.append((numbers, wall, None if announcement is None else announcement.number, done))
             await announcements.write_announcements(connection, [each for each in kept if each is not None])
 
         await self._writer.run(write)
@@ -435,16 +468,18 @@ class Store:
         wall = self._wall()
         await sql.forget_history(connection, wall)
         await audit.forget_entries(connection, wall - sql.HISTORY_S)
+        await requests.forget_requests(connection, wall)
 
 
 def _text_of(error: SQLAlchemyError) -> str:
     return str(error.args[0] if error.args else "")
 
 
-def _answer_failure(batch: Sequence[_Waiting]) -> None:
+def _answer_failure(batch: Sequence[_Waiting], error: StoreError | None = None) -> None:
+    failure = StoreError("the database did not take the change", hint=_HINT) if error is None else error
     for one in batch:
         if one.done is not None and not one.done.done():
-            one.done.set_exception(StoreError("the database did not take the change", hint="see the server's log"))
+            one.done.set_exception(failure)
 
 
 def _subject(note: Note) -> object:
