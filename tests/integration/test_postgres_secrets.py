@@ -19,7 +19,7 @@ from remsim.server.store.writer import Store
 from tests.doubles.databases import DatabasePlace
 from tests.doubles.postgres import Postgres
 from tests.doubles.programs import Program, remsim
-from tests.doubles.server_rig import rest_client, running_server
+from tests.doubles.server_rig import connect_bank, rest_client, running_server
 
 PASSWORD = "Gh7-not.to@be#seen"
 QUOTED = "Gh7-not.to%40be%23seen"
@@ -86,6 +86,7 @@ async def test_password_is_in_no_bundle_and_no_answer(postgres: Postgres, name: 
     async with (
         running_server(tmp_path, database=with_password(postgres, name)) as service,
         rest_client(service, over_socket=False) as rest,
+        await connect_bank(service, 1),
     ):
         bundle = await rest.get("/api/v2/bundles/B1:0")
         assert bundle.status_code == 200
