@@ -29,7 +29,13 @@ _MENU: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         "Manual",
         (
             *("manual.md", "manual/readers.md", "manual/network.md", "manual/security.md", "manual/operation.md"),
-            *("manual/slots.md", "manual/hardware.md", "manual/virtual-reader.md", "manual/failures.md"),
+            *(
+                "manual/slots.md",
+                "manual/hardware.md",
+                "manual/virtual-reader.md",
+                "manual/failures.md",
+                "manual/database.md",
+            ),
             *("manual/far-away.md", "manual/page.md", "manual/traces.md", "manual/rest.md", "manual/moving.md"),
         ),
     ),

@@ -23,6 +23,7 @@ from packaging.requirements import Requirement
 
 from tests.doubles.console_pages import Command, FileText, Typed, first_gap, words
 from tests.doubles.pcscd import PcscdNamespace
+from tests.doubles.postgres import Postgres
 from tests.doubles.programs import INSTALLED, PATIENCE_S, Program, ProgramError, stand_ins
 from tests.reference import ROOT
 
@@ -51,7 +52,12 @@ class PageStage:
     """One page's run. Ends all that it started with ``close`` (or ``with``)."""
 
     def __init__(
-        self, namespace: PcscdNamespace, folder: Path, *, environment: Mapping[str, str] | None = None
+        self,
+        namespace: PcscdNamespace,
+        folder: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        postgres: Postgres | None = None,
     ) -> None:
         self._environment = [f"{name}={value}" for name, value in (environment or {}).items()]
         #: What the page's reader has set in his shell for all that follows.
@@ -63,6 +69,7 @@ class PageStage:
         for path in (self.folder, self._home, self._state):
             path.mkdir()
         self._namespace = namespace
+        self._postgres = postgres
         self._daemons: list[tuple[Command, Program]] = []
         self._units: dict[str, FileText] = {}
 
@@ -74,12 +81,24 @@ class PageStage:
             map(str, (stand_ins() or INSTALLED, INSTALLED, os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
         )
         home = [f"--chdir={self.folder}", f"HOME={self._home}", f"PATH={path}", "TERM=dumb", "COLUMNS=100"]
-        script = "; ".join(["exec 2>&1", *self._exports, command.replace("/var/lib/", f"{self._state}/")])
+        script = "; ".join(["exec 2>&1", *self._exports, self._here(command)])
         return self._namespace.program(["env", *forget, *home, *self._environment, "bash", "-c", script])
+
+    def _here(self, text: str) -> str:
+        """What stands for places of the system in the tests."""
+        if self._postgres is not None:
+            text = text.replace("/var/run/postgresql", str(self._postgres.folder))
+        return text.replace("/var/lib/", f"{self._state}/")
+
+    def administer_postgres(self, command: Command, text: str) -> None:
+        """Run a program of PostgreSQL's as its administrator."""
+        assert self._postgres is not None, command.place
+        words = [f"{name}={shlex.quote(value)}" for name, value in self._postgres.environment.items()]
+        self.run_to_end(Command(command.place, f"env {' '.join(words)} {text}", command.output))
 
     def write(self, file: FileText) -> None:
         """Put a file of the page where its commands look for it."""
-        (self.folder / file.name).write_text(file.text, encoding="utf-8")
+        (self.folder / file.name).write_text(self._here(file.text), encoding="utf-8")
         if file.kind == "ini":
             self._units[file.name.removesuffix(".service")] = file
 
@@ -127,7 +146,7 @@ class PageStage:
             program = self.start(command.text)
             program.close_input()
             status = program.wait(60.0)
-            gap = first_gap(command.output, program.stdout.lines)
+            gap = first_gap([self._here(line) for line in command.output], program.stdout.lines)
             if gap is None and bool(status) == fails:
                 return
             self._check_daemons()
@@ -264,6 +283,10 @@ def _run_as_oneself(stage: PageStage, command: Command) -> None:
     stage.run_to_end(Command(command.place, match[2], command.output))
 
 
+def _administer_postgres(stage: PageStage, command: Command) -> None:
+    stage.administer_postgres(command, command.text.removeprefix("sudo -u postgres "))
+
+
 def _read_journal(stage: PageStage, command: Command) -> None:
     stage.read_journal(command, words(command.text)[-1])
 
@@ -304,6 +327,11 @@ ELSEWHERE: Final = (
     Elsewhere(r"(sudo )?systemctl enable --now \S+", "no service manager runs here: its unit is run", _start_unit),
     Elsewhere(r"(sudo )?systemctl reload \S+", "no service manager runs here: the signal is sent", _reload_unit),
     Elsewhere(r"sudo -u remsim-\w+ .*", "there is one user here, who has the state directories", _run_as_oneself),
+    Elsewhere(
+        r"sudo -u postgres (createuser|createdb|pg_dump|pg_restore) .*",
+        "the PostgreSQL of the tests has another administrator",
+        _administer_postgres,
+    ),
     Elsewhere(
         r"sudo (cp( packaging/\S+)+ \S+|udevadm .*|systemd-(sysusers|tmpfiles)\b.*)",
         "nothing of the system is changed here: the files are looked at",

@@ -93,6 +93,11 @@ class Postgres:
         """For the setting ``database``."""
         return f"postgresql+asyncpg://{user}@/{name}?host={self.folder}"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """For its programs, to work as its administrator."""
+        return {"PATH": f"{_bin()}:{os.environ['PATH']}", "PGHOST": str(self.folder), "PGUSER": USER}
+
     def sql(self, statement: str, name: str = "postgres") -> list[str]:
         """What a statement returns, one row in each line."""
         words = ["--no-psqlrc", "--tuples-only", "--no-align", "--quiet", "--set=ON_ERROR_STOP=1"]

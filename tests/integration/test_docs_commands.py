@@ -24,6 +24,7 @@ from remsim.rest.models import FleetOrder
 from tests.doubles.console_pages import Command, FileText, Place, is_part_of, spans, steps
 from tests.doubles.page_stage import ELSEWHERE, PageStage
 from tests.doubles.pcscd import VPCD_PORTS, PcscdNamespace
+from tests.doubles.postgres import Postgres, shared_postgres
 from tests.doubles.programs import remsim
 from tests.doubles.usb_host import UsbHost
 from tests.reference import ROOT, reference
@@ -46,6 +47,9 @@ RULES: Final[dict[str, Callable[[str], object]]] = {
 
 #: Pages on whose host a card-emulation device is plugged in.
 HARDWARE: Final = {"docs/manual/hardware.md"}
+
+#: Pages that use PostgreSQL, and the databases and roles that they make.
+POSTGRES: Final = {"docs/manual/database.md": (("remsim", "copy"), ("remsim-server",))}
 
 #: Which program reads a file of this name.
 MODELS: Final[dict[str, type[CommonConfig]]] = {
@@ -121,8 +125,30 @@ def usb_host() -> Iterator[Callable[[], UsbHost]]:
 
 
 @pytest.fixture
+def postgres_of() -> Iterator[Callable[[str], Postgres | None]]:
+    """``postgres_of(page)``: the one of this run, if the page uses it; what the page makes is dropped behind."""
+    with ExitStack() as stack:
+
+        def prepare(page: str) -> Postgres | None:
+            if page not in POSTGRES:
+                return None
+            server = shared_postgres()
+            databases, roles = POSTGRES[page]
+            for role in roles:
+                stack.callback(server.sql, f'DROP ROLE IF EXISTS "{role}"')
+            for name in databases:
+                stack.callback(server.sql, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            return server
+
+        yield prepare
+
+
+@pytest.fixture
 def stage(
-    tmp_path: Path, pcscd_namespace: PcscdNamespace, usb_host: Callable[[], UsbHost]
+    tmp_path: Path,
+    pcscd_namespace: PcscdNamespace,
+    usb_host: Callable[[], UsbHost],
+    postgres_of: Callable[[str], Postgres | None],
 ) -> Callable[[str], PageStage]:
     """``stage(page)``: the page's scene with its cards in their readers and the recordings at hand."""
 
@@ -131,7 +157,7 @@ def stage(
             options = ["--vpcd", f"127.0.0.1:{port}", "--number", str(number), "--profile", profile]
             pcscd_namespace.program(remsim("uicc", *options)).wait_for("card_inserted")
         environment = usb_host().environment if page in HARDWARE else None
-        made = PageStage(pcscd_namespace, tmp_path, environment=environment)
+        made = PageStage(pcscd_namespace, tmp_path, environment=environment, postgres=postgres_of(page))
         for name in ("iot-modem-boot.jsonl", "phone-boot.jsonl"):
             shutil.copy(reference("traces", name), made.folder)
         return made

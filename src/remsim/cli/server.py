@@ -60,7 +60,7 @@ def server(
     state: str
         Keep the database here (default: $STATE_DIRECTORY, or ~/.local/state/remsim/server).
     database: str
-        SQLAlchemy URL, if not an SQLite file in the state directory.
+        A PostgreSQL, as postgresql://USER@HOST/NAME, if not an SQLite file in the state directory.
     dial_bank: tuple[str, ...]
         Dial a bankd that cannot dial out; may be given several times.
     client_id_pool: str

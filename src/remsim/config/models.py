@@ -230,7 +230,8 @@ class ServerConfig(DaemonConfig):
     #: RSPRO over plain TCP here, too, for programs of the C suite; from the networks of `plaintext`.
     listen_plaintext: fields.RsproListen | None = None
     state_dir: fields.FilePath
-    #: SQLAlchemy URL; without it an SQLite file in the state directory. May hold a password: never shown.
+    #: A PostgreSQL as `postgresql://USER@HOST/NAME`; without it an SQLite file in the state directory. May hold a
+    #: password: never shown.
     database: Annotated[fields.PlainText | None, Field(repr=False)] = None
     #: Keep the IMSIs that bankds tell, also in the database; without it they are dropped when they come.
     keep_imsi: fields.Switch = False
