@@ -6,6 +6,7 @@ or bare; text is that of SIMtrace 2's sniffer, or Qualcomm's log 0x19B7 as QXDM 
 outside: work and memory are bounded by the length of the input, and what cannot be read is an error or is counted.
 """
 
+import codecs
 import json
 import re
 from dataclasses import dataclass, field
@@ -83,10 +84,10 @@ def read_capture(raw: bytes, kind: str | None = None) -> Capture:
     """Read a whole capture; without ``kind`` its beginning says what it is. Raises CaptureError."""
     if len(raw) > MAX_CAPTURE:
         raise CaptureError(f"the capture is larger than {MAX_CAPTURE >> 20} MiB", hint="cut it into parts")
-    kind = kind or _kind_of(raw)
-    if kind in ("pcapng", "pcap"):
+    if kind in ("pcapng", "pcap") or (kind is None and is_capture(raw)):
         return _read_packets(raw)
-    lines = raw.decode("utf-8", "replace").splitlines()
+    lines = _as_text(raw).splitlines()
+    kind = kind or _kind_of(lines)
     match kind:
         case "json":
             return _read_json(lines)
@@ -97,10 +98,14 @@ def read_capture(raw: bytes, kind: str | None = None) -> Capture:
     raise CaptureError("this is no capture of a known format", hint=_HINT)
 
 
-def _kind_of(raw: bytes) -> str:
-    if is_capture(raw):
-        return "pcapng" if raw[:4] == _PCAPNG else "pcap"
-    for line in raw[: 1 << 20].decode("utf-8", "replace").splitlines():
+def _as_text(raw: bytes) -> str:
+    """Exports and redirected output of Windows programs are UTF-16, or begin with a byte order mark."""
+    is_wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return raw.decode("utf-16" if is_wide else "utf-8-sig", "replace")
+
+
+def _kind_of(lines: list[str]) -> str:
+    for line in lines:
         if line.lstrip().startswith("{"):
             return "json"
         if _SNIFFED.fullmatch(line[:MAX_LINE]):

@@ -26,7 +26,7 @@ compile() {
 }
 
 compile demo "$@" --extra sim --extra server --group build
-compile check "$@" --extra sim --extra server --extra pki --extra usb --extra fast --extra top --extra otel \
+compile check "$@" --extra sim --extra server --extra postgresql --extra pki --extra usb --extra fast --extra top --extra otel \
     --group build --group lint --group test --constraint requirements/demo.txt
 
 # compile_one NAME NEED — a package that needs no other; the base dependencies are left out of this file.

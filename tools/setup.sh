@@ -59,11 +59,11 @@ make_venv() {
         tools/apt-install.sh "python3-venv (to make .venv)" python3-venv
     fi
     if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-        "$python" -m venv .venv
+        watched "setup: making .venv" no_count "$python" -m venv .venv
     elif "$python" -c 'import virtualenv' 2>/dev/null; then
-        "$python" -m virtualenv --quiet .venv
+        watched "setup: making .venv" no_count "$python" -m virtualenv --quiet .venv
     elif command -v uv >/dev/null; then
-        uv venv --quiet --seed --python "$python" .venv
+        watched "setup: making .venv" no_count uv venv --quiet --seed --python "$python" .venv
     else
         fail "$python cannot make a virtual environment: its module ensurepip is missing." \
             "Install the package that carries it (Debian: apt-get install python3-venv), or virtualenv."
@@ -149,7 +149,7 @@ install_list() {
         install "compiling" no_count run_pip install --require-hashes --no-build-isolation --no-deps -r "$file"
     else
         install "installing" count_packages install_halves "$file"
-        compile_programs
+        watched "setup: compiling the packages" no_count compile_programs
     fi
     echo "$sum" >".venv/done-$name"
     # check.txt holds all of demo.txt, in the same versions.

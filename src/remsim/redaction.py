@@ -18,7 +18,7 @@ from enum import Enum
 from typing import Final, Self
 
 from remsim.card.atr import mend_atr
-from remsim.card.class_byte import class_byte
+from remsim.card.class_byte import Family, class_byte
 from remsim.card.private_files import is_private
 from remsim.card.selection import Path, SelectionTracker, Step, is_success
 from remsim.card.tpdu import HEADER_LENGTH, is_well_formed, tpdu_of_apdu
@@ -35,6 +35,8 @@ _READ_BINARY, _UPDATE_BINARY = 0xB0, 0xD6
 _PIN: Final = frozenset({0x20, 0x24, 0x26, 0x28, 0x2C})
 #: READ, UPDATE, SEARCH in their forms, INCREASE, and RETRIEVE and SET DATA: they move what is in a file.
 _FILE_DATA: Final = frozenset({0xB0, 0xB1, 0xB2, 0xB3, 0xA2, 0x32, 0xCB, 0xD6, 0xD7, 0xDC, 0xDD, 0xDB})
+#: In proprietary classes the others belong to applications: B0 is READ FILE of IoT SAFE, whose data name the file.
+_PROPRIETARY_FILE_DATA: Final = frozenset({0x32, 0xCB, 0xDB})
 #: SELECT, STATUS, MANAGE CHANNEL, TERMINAL PROFILE, TERMINAL CAPABILITY, (DE)ACTIVATE FILE, EXCHANGE CAPABILITIES,
 #: SLEEP: names of files, and what somebody is able to do.
 _OPEN: Final = frozenset({0xA4, 0xF2, 0x70, 0x10, 0xAA, 0x04, 0x44, 0x7A, 0xFA})
@@ -121,7 +123,7 @@ class CardRedactor:
 
     def file_of(self, tpdu: bytes) -> Path | None:
         """The file with whose data a command deals; None if it deals with none, or that is not known."""
-        return self._tracker.target(tpdu) if is_well_formed(tpdu) and tpdu[1] in _FILE_DATA else None
+        return self._tracker.target(tpdu) if is_well_formed(tpdu) and _moves_file_data(tpdu) else None
 
     def on_reset(self) -> None:
         """The card was reset."""
@@ -158,8 +160,8 @@ class CardRedactor:
             # Where its header ends, and whether it has one, nobody can tell: somebody's PIN may stand there.
             return _from(tpdu, 0)
         ins = tpdu[1]
-        if ins in _FILE_DATA:
-            return _hidden_part(tpdu, self._tracker.target(tpdu), HEADER_LENGTH, len(tpdu))
+        if _moves_file_data(tpdu):
+            return self._hidden_part(tpdu, HEADER_LENGTH, len(tpdu))
         if ins in _OPEN:
             return frozenset()
         data = tpdu[HEADER_LENGTH:]
@@ -175,7 +177,7 @@ class CardRedactor:
                 return _data_of(response)
             self._open_channel = channel
             return frozenset()
-        is_file = ins in _FILE_DATA
+        is_file = _moves_file_data(tpdu)
         path = self._tracker.target(tpdu) if is_file else None
         if ins in _OPEN or (is_file and _secrecy(path) is Secrecy.OPEN):
             # What a card refuses it may not have looked at, and still keep what it had.
@@ -183,9 +185,22 @@ class CardRedactor:
                 self._open_channel = channel
             return frozenset()
         if is_file:
-            return _hidden_part(tpdu, path, 0, max(0, len(response) - _STATUS))
+            return self._hidden_part(tpdu, 0, max(0, len(response) - _STATUS))
         seen = _visible_of_toolkit(ins, response[:-_STATUS]) if ins == _FETCH else 0
         return frozenset(index for index in _data_of(response) if index >= seen)
+
+    def _hidden_part(self, tpdu: bytes, start: int, end: int) -> frozenset[int]:
+        """Which bytes of ``start..end`` are hidden, where the first one is that of the file at the command's offset."""
+        path = self._tracker.target(tpdu)
+        secrecy = _secrecy(path)
+        if secrecy is Secrecy.OPEN:
+            return frozenset()
+        is_in_place = tpdu[1] in (_READ_BINARY, _UPDATE_BINARY) and self._tracker.is_whole(tpdu)
+        if path is None or secrecy is Secrecy.SECRET or not is_in_place:
+            return frozenset(range(start, end))
+        offset = tpdu[3] if tpdu[2] & 0x80 else tpdu[2] << 8 | tpdu[3]
+        visible = _VISIBLE[path[-1]]
+        return frozenset(index for index in range(start, end) if index - start + offset not in visible)
 
 
 def is_pin_command(tpdu: bytes) -> bool:
@@ -253,24 +268,18 @@ def _shorten(number: str, first: int, last: int) -> str:
     return f"{number[:first]}…{number[-last:]}" if len(number) > first + last else "…"
 
 
+def _moves_file_data(tpdu: bytes) -> bool:
+    is_proprietary = class_byte(tpdu[0]).family is Family.PROPRIETARY
+    return tpdu[1] in (_PROPRIETARY_FILE_DATA if is_proprietary else _FILE_DATA)
+
+
 def _secrecy(path: Path | None) -> Secrecy:
-    if path is None:
+    if path is None or is_private(path):
         return Secrecy.SECRET
-    if is_private(path):
+    if isinstance(path[-1], str):
+        # An application that was selected by its AID, with files that only it knows.
         return Secrecy.SECRET
     return Secrecy.PARTLY if path[-1] in _VISIBLE else Secrecy.OPEN
-
-
-def _hidden_part(tpdu: bytes, path: Path | None, start: int, end: int) -> frozenset[int]:
-    """Which bytes of ``start..end`` are hidden, where the first one is that of the file at the command's offset."""
-    secrecy = _secrecy(path)
-    if secrecy is Secrecy.OPEN:
-        return frozenset()
-    if path is None or secrecy is Secrecy.SECRET or tpdu[1] not in (_READ_BINARY, _UPDATE_BINARY):
-        return frozenset(range(start, end))
-    offset = tpdu[3] if tpdu[2] & 0x80 else tpdu[2] << 8 | tpdu[3]
-    visible = _VISIBLE[path[-1]]
-    return frozenset(index for index in range(start, end) if index - start + offset not in visible)
 
 
 def _visible_of_toolkit(ins: int, data: bytes) -> int:

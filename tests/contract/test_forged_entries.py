@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remsim.cli.tables import audit_line, bank_slot_text
+from remsim.cli.ctl.tables import audit_line, bank_slot_text
 from remsim.config import ServerConfig
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot

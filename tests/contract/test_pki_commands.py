@@ -130,7 +130,7 @@ def test_revocation_by_identity_or_serial_number(pki: Say, fail: Say, state: Pat
 
 
 def test_list_of_what_was_issued(pki: Say, fail: Say) -> None:
-    assert "hint: create one with: remsim server init" in fail("show")
+    assert "hint: give --state DIR of the server" in fail("show")
     pki("init", "--name", "lab")
     assert "nothing was issued yet" in pki("show", "bank/7")
     lines = pki("show").splitlines()

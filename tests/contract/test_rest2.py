@@ -2,8 +2,6 @@
 """REST v2 over a whole server: resources, mappings that wait, labels, preconditions, keys, pages, and who sees what."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -23,15 +21,6 @@ from tests.doubles.server_rig import RigPeer, connect_bank, connect_client, rest
 
 ICCIDS = ("8900101234567890018", "8900101234567890026", "8900101234567890034")
 ABSENT = SlotPhysStatus(reset_active=False, card_present=False)
-
-
-@pytest.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
-    async with AsyncExitStack() as stack:
-        service = await stack.enter_async_context(running_server(tmp_path, rest_open=False))
-        made = Lab(service, stack, tmp_path)
-        made.admin = await made.caller(TokenRole.ADMIN)
-        yield made
 
 
 class TestMappings:

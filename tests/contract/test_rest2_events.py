@@ -14,7 +14,9 @@ from remsim.config import ServerConfig
 from remsim.core.limits import LimitName
 from remsim.server.api import limits
 from remsim.server.api.v2 import events
+from remsim.server.api.v2.streams import Readers
 from remsim.server.core import event_feed
+from remsim.server.core.event_feed import EventDraft
 from remsim.server.core.tokens import Grant, Scope, TokenRole
 from remsim.server.service import ServerService
 from remsim.server.store.tokens import create_token, revoke_token
@@ -139,7 +141,7 @@ async def test_reader_that_is_too_slow_is_told_and_let_go(tmp_path: Path, monkey
         runtime = service.runtime
         assert runtime is not None
         grant = Grant("", "test", TokenRole.VIEWER, Scope())
-        readers = events.Readers()
+        readers = Readers()
         # The body of an answer whose reader takes nothing for a while.
         async with aclosing(events.EventStream(runtime, grant, readers).run((1, False))) as stream:
             assert (await anext(stream)).startswith("retry:")
@@ -198,3 +200,52 @@ async def test_no_more_readers_than_the_limit(service: ServerService, monkeypatc
             answer = await rest.get(f"{V2}/events", headers=STREAM)
             assert (answer.status_code, answer.json()["code"]) == (503, "too_many_readers")
             assert int(answer.headers["retry-after"]) > 0
+
+
+@reaches(LimitName.EVENT_READERS)
+async def test_one_token_does_not_take_all_streams(
+    service: ServerService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_READERS", 4)
+    config = ServerConfig(state_dir=tmp_path)
+    text, _ = await asyncio.to_thread(create_token, config, name="one", role=TokenRole.VIEWER)
+    async with (
+        rest_client(service, over_socket=True, token=text) as rest,
+        rest_client(service, over_socket=True) as another,
+    ):
+        async with following(rest), following(rest), following(rest):
+            answer = await rest.get(f"{V2}/events", headers=STREAM)
+            assert (answer.status_code, answer.json()["code"]) == (503, "too_many_readers")
+            async with following(another):
+                pass
+        async with following(rest):
+            pass
+
+
+async def test_events_that_a_token_may_not_see_keep_nobody_waiting(service: ServerService) -> None:
+    runtime = service.runtime
+    assert runtime is not None
+    portions = 20
+    for _ in range(portions * events._PORTION):
+        runtime.query.feed.keep(EventDraft("bankd_connected", "{}", (2,), ()))
+    grant = Grant("", "test", TokenRole.VIEWER, Scope(frozenset({1}), frozenset({7})))
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        others = group.create_task(take_turns())
+        answer = await events._page(runtime, grant, 0, 100, is_lost=False)
+        assert json.loads(bytes(answer.body))["items"] == []
+        assert turns >= portions
+        runtime.query.feed.keep(EventDraft("bankd_connected", "{}", (1,), ()))
+        turns = 0
+        async with aclosing(events.EventStream(runtime, grant, Readers()).run((0, False))) as stream:
+            assert (await anext(stream)).startswith("retry:")
+            assert "bankd_connected" in await anext(stream)
+        assert turns >= portions
+        others.cancel()

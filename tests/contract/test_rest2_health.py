@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How slots stand, by REST v2 over a whole server."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,8 +28,8 @@ from remsim.wire.messages.health import (
     SlotHealthInd,
 )
 from remsim.wire.messages.rspro import SessionStateInd
-from tests.doubles.rest_lab import V2, Lab
-from tests.doubles.server_rig import RigPeer, connect_client, running_server
+from tests.doubles.rest_lab import V2, Lab, open_lab
+from tests.doubles.server_rig import RigPeer, connect_client
 
 REPORT = SlotHealthInd(
     bank_slot=BankSlot(1, 3),
@@ -64,15 +62,6 @@ MODEM = ClientHealthInd(
     latency=Latency(commands=700, hits=10, waited_ms=30_000),
     network=NetworkTime(Quantiles(200, 20_500, 60_000), is_of_pings=False),
 )
-
-
-@pytest.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
-    async with AsyncExitStack() as stack:
-        service = await stack.enter_async_context(running_server(tmp_path, rest_open=False))
-        made = Lab(service, stack, tmp_path)
-        made.admin = await made.caller(TokenRole.ADMIN)
-        yield made
 
 
 async def at_work(lab: Lab) -> tuple[RigPeer, RigPeer]:
@@ -114,6 +103,13 @@ async def test_one_bank_slot_is_shown_with_everything(lab: Lab) -> None:
     assert 180.0 <= figures.last_error.age_s < 185.0
     assert figures.latency is not None
     assert (figures.latency.saved_s, figures.latency.card_s, figures.latency.waited_s) == (-0.1, 14.7, None)
+
+
+async def test_bank_of_the_first_interface_names_its_readers_for_those_who_ask_for_more(lab: Lab) -> None:
+    """What ``remsim ctl banks 1`` shows."""
+    await at_work(lab)
+    bank = (await lab.admin.get("/api/backend/v1/banks/1", params={"more": "true"})).json()
+    assert [slot.get("readerName") for slot in bank["slots"]] == [None, None, None, "Reader 3", *[None] * 4]
 
 
 async def test_lists_have_the_verdicts_without_figures(lab: Lab) -> None:
@@ -238,10 +234,8 @@ class TestInventory:
     ICCID = "8900101234567890018"
 
     async def test_it_is_shown_shortened_and_in_full_to_admins_who_ask(self, tmp_path: Path) -> None:
-        async with AsyncExitStack() as stack:
-            service = await stack.enter_async_context(running_server(tmp_path, rest_open=False, keep_imsi=True))
-            lab = Lab(service, stack, tmp_path)
-            lab.admin, viewer = await lab.caller(TokenRole.ADMIN), await lab.caller(TokenRole.VIEWER)
+        async with open_lab(tmp_path, keep_imsi=True) as lab:
+            viewer = await lab.caller(TokenRole.VIEWER)
             bank = await lab.bank(1)
             bank.send(CardInd(BankSlot(1, 3), self.ICCID))
             bank.send(InventoryInd(BankSlot(1, 3), self.ICCID, self.IMSI, b"Example", self.EID))
@@ -258,10 +252,7 @@ class TestInventory:
 
     async def test_it_outlives_the_server_without_the_imsi_that_is_not_kept(self, tmp_path: Path) -> None:
         for keeps in (True, False):
-            async with AsyncExitStack() as stack:
-                service = await stack.enter_async_context(running_server(tmp_path, rest_open=False, keep_imsi=keeps))
-                lab = Lab(service, stack, tmp_path)
-                lab.admin = await lab.caller(TokenRole.ADMIN)
+            async with open_lab(tmp_path, keep_imsi=keeps) as lab:
                 if keeps:
                     bank = await lab.bank(1)
                     bank.send(CardInd(BankSlot(1, 3), self.ICCID))

@@ -1,29 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A desired state as a whole, over a whole server: what differs, all or nothing, and what is no part of it."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from pathlib import Path
-
-import pytest
-
 from remsim.core.ids import BankSlot
 from remsim.redaction import shorten_iccid
 from remsim.server.core.tokens import Scope, TokenRole
 from remsim.wire.messages.extensions import CardInd
 from tests.doubles.rest_lab import V2, Lab, problem
-from tests.doubles.server_rig import running_server
 
 ICCIDS = ("8900101234567890018", "8900101234567890026", "8900101234567890034")
-
-
-@pytest.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
-    async with AsyncExitStack() as stack:
-        service = await stack.enter_async_context(running_server(tmp_path, rest_open=False))
-        made = Lab(service, stack, tmp_path)
-        made.admin = await made.caller(TokenRole.ADMIN)
-        yield made
 
 
 class TestApply:

@@ -3,7 +3,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -13,18 +12,11 @@ from remsim.server.core.tokens import Scope, TokenRole
 from remsim.server.service import ServerService
 from remsim.wire.messages.extensions import CardInd
 from tests.contract.test_rest_library import ctl
-from tests.doubles.rest_lab import V2, Lab, problem, serve_mappings
-from tests.doubles.server_rig import RigPeer, running_server
+from tests.doubles.rest_lab import V2, Lab, open_lab, problem, serve_mappings
+from tests.doubles.server_rig import RigPeer
 
 CARD, OTHER = "8900101234567890018", "8900101234567890026"
 SHORT = "card 890010…0018"
-
-
-async def opened(stack: AsyncExitStack, state: Path) -> Lab:
-    service = await stack.enter_async_context(running_server(state, rest_open=True))
-    made = Lab(service, stack, state)
-    made.admin = await made.caller(TokenRole.ADMIN)
-    return made
 
 
 async def insert(bank: RigPeer, slot: str, iccid: str | None) -> None:
@@ -51,15 +43,13 @@ async def exchange(lab: Lab, bank: RigPeer) -> None:
 
 @pytest.fixture
 async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
-    async with AsyncExitStack() as stack:
-        made = await opened(stack, tmp_path)
+    async with open_lab(tmp_path, rest_open=True) as made:
         await exchange(made, await made.bank(1))
         yield made
 
 
 async def test_one_whose_slot_is_empty_says_since_when(tmp_path: Path) -> None:
-    async with AsyncExitStack() as stack:
-        lab = await opened(stack, tmp_path)
+    async with open_lab(tmp_path, rest_open=True) as lab:
         bank = await lab.bank(1)
         await insert(bank, "B1:0", CARD)
         order = {"card": "B1:0", "follow": "card"}
@@ -149,12 +139,10 @@ async def test_it_is_deleted_like_any_other(lab: Lab, how: str) -> None:
 
 
 async def test_it_waits_over_a_restart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    async with AsyncExitStack() as stack:
-        lab = await opened(stack, tmp_path)
+    async with open_lab(tmp_path, rest_open=True) as lab:
         await exchange(lab, await lab.bank(1))
         before = (await lab.admin.get(f"{V2}/mappings/C7:0")).json()
-    async with AsyncExitStack() as stack:
-        lab = await opened(stack, tmp_path)
+    async with open_lab(tmp_path, rest_open=True) as lab:
         after = (await lab.admin.get(f"{V2}/mappings/C7:0")).json()
         assert (after["missing"], after["created_at"]) == (before["missing"], before["created_at"])
         assert (before["state"]["source"], after["state"]["source"]) == ("server", "database")

@@ -2,7 +2,6 @@
 """Cards by slot, ICCID, IMSI and label, in mappings, leases, fleets and ``remsim ctl map``; numbers of two cards."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,8 @@ from remsim.server.core.tokens import Scope, TokenRole
 from remsim.wire.messages.extensions import CardInd
 from remsim.wire.messages.health import InventoryInd
 from tests.contract.test_rest_library import ctl
-from tests.doubles.rest_lab import V2, Lab, problem
-from tests.doubles.server_rig import RigPeer, running_server
+from tests.doubles.rest_lab import V2, Lab, open_lab, problem
+from tests.doubles.server_rig import RigPeer
 
 ICCIDS = ("8900101234567890018", "8900101234567890026", "8900101234567890034")
 IMSIS = ("001010123456789", "001010123456788", "001010123456787")
@@ -30,10 +29,7 @@ def insert(bank: RigPeer, slot: str, iccid: str, imsi: str | None = None) -> Non
 @pytest.fixture
 async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
     """A server that keeps IMSIs, with three cards in bank 1, and in bank 2 another with the numbers of the last."""
-    async with AsyncExitStack() as stack:
-        service = await stack.enter_async_context(running_server(tmp_path, rest_open=True, keep_imsi=True))
-        made = Lab(service, stack, tmp_path)
-        made.admin = await made.caller(TokenRole.ADMIN)
+    async with open_lab(tmp_path, rest_open=True, keep_imsi=True) as made:
         first, second = await made.bank(1), await made.bank(2)
         for number, (iccid, imsi) in enumerate(zip(ICCIDS, IMSIS, strict=True)):
             insert(first, f"B1:{number}", iccid, imsi)
@@ -91,10 +87,7 @@ async def test_a_number_of_two_cards_names_neither(lab: Lab, number: str) -> Non
 
 
 async def test_a_server_that_keeps_no_imsis_says_so(tmp_path: Path) -> None:
-    async with AsyncExitStack() as stack:
-        service = await stack.enter_async_context(running_server(tmp_path, rest_open=False))
-        lab = Lab(service, stack, tmp_path)
-        lab.admin = await lab.caller(TokenRole.ADMIN)
+    async with open_lab(tmp_path) as lab:
         for answer in (
             await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": f"imsi:{IMSIS[0]}"}),
             await lab.admin.get(f"{V2}/cards?imsi={IMSIS[0]}"),

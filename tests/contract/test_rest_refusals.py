@@ -2,26 +2,13 @@
 """How REST v2 says what is wrong with a request: by name, with how it is written, and never by doing something else."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from pathlib import Path
 
-import pytest
 from fastapi.routing import iter_route_contexts
 
 from remsim.server.api import limits
 from remsim.server.core.tokens import TokenRole
 from tests.doubles.rest_lab import V2, Lab, problem
-from tests.doubles.server_rig import rest_client, running_server
-
-
-@pytest.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
-    async with AsyncExitStack() as stack:
-        service = await stack.enter_async_context(running_server(tmp_path, rest_open=False))
-        made = Lab(service, stack, tmp_path)
-        made.admin = await made.caller(TokenRole.ADMIN)
-        yield made
+from tests.doubles.server_rig import rest_client
 
 
 async def test_no_route_takes_a_parameter_that_it_does_not_have(lab: Lab) -> None:
@@ -35,9 +22,14 @@ async def test_no_route_takes_a_parameter_that_it_does_not_have(lab: Lab) -> Non
             path = path.replace(f"{{{name}}}", value)
         target = path.replace("{", "1").replace("}", "")
         for method in route.methods or ():
-            said = problem(await lab.admin.request(method, f"{target}?dryrun=true"), 400, "bad_request")
-            assert said == "'dryrun' is no parameter of this request", (method, target)
+            answer = await lab.admin.request(method, f"{target}?dryrun=true")
             asked += 1
+            if method == "HEAD":
+                # It has no body.
+                assert (answer.status_code, answer.content) == (400, b"")
+                continue
+            said = problem(answer, 400, "bad_request")
+            assert said == "'dryrun' is no parameter of this request", (method, target)
     assert asked > 40
 
 

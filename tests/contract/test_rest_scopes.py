@@ -22,9 +22,9 @@ from starlette.types import Message
 from remsim.config import ServerConfig
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.core.tokens import Scope, TokenRole
-from remsim.server.lookout import Lookout, Outside
 from remsim.server.service import ServerService
 from remsim.server.store.tokens import create_token
+from remsim.server.warning_watch import Outside, WarningWatch
 from remsim.wire.messages.extensions import CardInd
 from remsim.wire.messages.health import InventoryInd, SessionPhase
 from remsim.wire.messages.rspro import SessionStateInd
@@ -120,7 +120,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             assert locked.status_code in (200, 201), locked.text
         runtime = service.runtime
         assert runtime is not None
-        await Lookout(runtime, Outside(tmp_path)).look()
+        await WarningWatch(runtime, Outside(tmp_path)).look()
         yield found
 
 

@@ -26,14 +26,14 @@ from remsim.core.ids import BankSlot
 from remsim.core.limits import LimitName
 from remsim.doctor.check import Situation
 from remsim.doctor.warnings import check_warnings
-from remsim.server import lookout as lookout_module
+from remsim.server import warning_watch
 from remsim.server.core import warnings as registry
 from remsim.server.core.tokens import Scope, TokenRole
-from remsim.server.core.watch import FLAPS
-from remsim.server.lookout import CertificateEnd, Lookout, Outside
+from remsim.server.core.warning_rules import FLAPS
 from remsim.server.runtime import ServerRuntime
 from remsim.server.service import ServerService
 from remsim.server.store.tokens import create_token
+from remsim.server.warning_watch import CertificateEnd, Outside, WarningWatch
 from remsim.wire.messages.extensions import CardInd
 from remsim.wire.messages.health import (
     CardErrorKind,
@@ -61,10 +61,10 @@ def runtime_of(service: ServerService) -> ServerRuntime:
 def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the test sets as a warning is not taken back because it is not found."""
 
-    async def look(_lookout: Lookout) -> None:
+    async def look(_watch: WarningWatch) -> None:
         return
 
-    monkeypatch.setattr(Lookout, "look", look)
+    monkeypatch.setattr(WarningWatch, "look", look)
 
 
 async def test_they_appear_and_go_in_list_events_metric_and_command(
@@ -72,11 +72,11 @@ async def test_they_appear_and_go_in_list_events_metric_and_command(
 ) -> None:
     async with running_server(tmp_path) as service, rest_client(service, over_socket=False) as rest:
         runtime = runtime_of(service)
-        lookout = Lookout(runtime, Outside(tmp_path))
+        watch = WarningWatch(runtime, Outside(tmp_path))
         async with await connect_bank(service, 1, is_own=True) as bank:
             bank.send(ReaderHealthInd(BankSlot(1, 3), ReaderState.SUSPENDED, 4, None))
             await bank.settle()
-            await lookout.look()
+            await watch.look()
             (item,) = (await rest.get(f"{V2}/warnings")).json()["items"]
             assert (item["kind"], item["about"], item["severity"]) == ("reader", "B1:3", "warning")
             assert item["text"].startswith("the reader of B1:3 has failed 4 times")
@@ -94,7 +94,7 @@ async def test_they_appear_and_go_in_list_events_metric_and_command(
             assert "see remsim doctor on that host" in capsys.readouterr().out
             bank.send(ReaderHealthInd(BankSlot(1, 3), ReaderState.WORKING, 0, None))
             await bank.settle()
-            await lookout.look()
+            await watch.look()
         assert (await rest.get(f"{V2}/warnings")).json() == {"items": []}
         events = (await rest.get(f"{V2}/events")).json()["items"]
         told = [
@@ -141,8 +141,8 @@ class Usage(NamedTuple):
     free: int
 
 
-async def texts(lookout: Lookout, runtime: ServerRuntime) -> dict[str, tuple[str, str]]:
-    await lookout.look()
+async def texts(watch: WarningWatch, runtime: ServerRuntime) -> dict[str, tuple[str, str]]:
+    await watch.look()
     return {f"{alert.kind} {alert.about}": (alert.severity, alert.text) for alert in runtime.warnings}
 
 
@@ -156,34 +156,34 @@ async def test_disk_database_and_clock(tmp_path: Path, monkeypatch: pytest.Monke
     async with running_server(tmp_path) as service:
         runtime = runtime_of(service)
         is_doubtful = False
-        lookout = Lookout(runtime, Outside(tmp_path, is_clock_doubtful=lambda: is_doubtful))
-        assert await texts(lookout, runtime) == {}
+        watch = WarningWatch(runtime, Outside(tmp_path, is_clock_doubtful=lambda: is_doubtful))
+        assert await texts(watch, runtime) == {}
         free = 100 << 20
         shown = f"100 MiB of 1048576 MiB are free at {tmp_path}"
-        assert await texts(lookout, runtime) == {"disk server": ("warning", shown)}
+        assert await texts(watch, runtime) == {"disk server": ("warning", shown)}
         free = 10 << 20
-        assert (await texts(lookout, runtime))["disk server"][0] == "error"
+        assert (await texts(watch, runtime))["disk server"][0] == "error"
         # One of a bankd's host stands beside it, and neither takes the other's place.
         async with await connect_bank(service, 1, is_own=True) as bank:
             bank.send(HostConditionsInd((HostCondition("disk", is_error=False, detail="300 MiB are free"),)))
             await bank.settle()
             numbers = []
             for _ in range(2):
-                assert {"disk server", "disk B1"} <= set(await texts(lookout, runtime))
+                assert {"disk server", "disk B1"} <= set(await texts(watch, runtime))
                 numbers.append([alert.number for alert in runtime.warnings if alert.kind == "disk"])
             assert numbers[0] == numbers[1]
         assert await runtime.changes.until(lambda: runtime.query.bank(1) is None or None, 20)
         free = 1 << 40
         runtime.store.is_healthy = False
-        assert list(await texts(lookout, runtime)) == ["database server"]
+        assert list(await texts(watch, runtime)) == ["database server"]
         runtime.store.is_healthy = True
         is_doubtful = True
-        assert list(await texts(lookout, runtime)) == ["clock server"]
+        assert list(await texts(watch, runtime)) == ["clock server"]
         is_doubtful = False
-        assert await texts(lookout, runtime) == {}
+        assert await texts(watch, runtime) == {}
         real = time.time
-        monkeypatch.setattr("remsim.server.lookout.time.time", lambda: real() + 4000)
-        (text,) = (await texts(lookout, runtime)).values()
+        monkeypatch.setattr("remsim.server.warning_watch.time.time", lambda: real() + 4000)
+        (text,) = (await texts(watch, runtime)).values()
         assert text[1] in ("the server's clock has jumped by +4000 s", "the server's clock has jumped by +4001 s")
 
 
@@ -209,8 +209,8 @@ async def test_certificates_that_end(
         ]
         if left_s < 0:
             ends = lambda: [CertificateEnd(identity, time.time() + left_s)]  # noqa: E731
-        lookout = Lookout(runtime, Outside(tmp_path, certificates=ends))
-        assert await texts(lookout, runtime) == expected
+        watch = WarningWatch(runtime, Outside(tmp_path, certificates=ends))
+        assert await texts(watch, runtime) == expected
 
 
 async def test_a_slot_that_its_bankd_finds_sick(tmp_path: Path) -> None:
@@ -227,15 +227,15 @@ async def test_a_slot_that_its_bankd_finds_sick(tmp_path: Path) -> None:
     last = LastError(CardErrorKind.TRANSMISSION, 1000)
     async with running_server(tmp_path) as service, await connect_bank(service, 1, is_own=True) as bank:
         runtime = runtime_of(service)
-        lookout = Lookout(runtime, Outside(tmp_path))
+        watch = WarningWatch(runtime, Outside(tmp_path))
         bank.send(replace(good, recent=RecentErrors(0, 14), last_error=last))
         await bank.settle()
-        (found,) = (await texts(lookout, runtime)).items()
+        (found,) = (await texts(watch, runtime)).items()
         assert found[0] == "slot-health B1:3"
         assert found[1][1].startswith("contact trouble: 14 transmission errors in 1 h")
         bank.send(good)
         await bank.settle()
-        assert await texts(lookout, runtime) == {}
+        assert await texts(watch, runtime) == {}
 
 
 #: Every kind that an operator meets, and what it is about here.
@@ -254,7 +254,7 @@ WRONG = {
 async def test_one_list_is_behind_page_command_metrics_webhooks_and_doctor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(lookout_module, "INTERVAL_S", 3600.0)
+    monkeypatch.setattr(warning_watch, "INTERVAL_S", 3600.0)
     free, left_s, is_doubtful = 1 << 40, 6.5 * DAY, True
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(1 << 40, 0, free))
     async with running_server(tmp_path, rest_open=False) as service, AsyncExitStack() as all_:
@@ -267,7 +267,7 @@ async def test_one_list_is_behind_page_command_metrics_webhooks_and_doctor(
         hook = {"url": "http://127.0.0.1:9/hook", "kinds": ["warning", "warning_cleared"]}
         assert (await rest.post(f"{V2}/webhooks", json=hook)).status_code == 201
         ends = lambda: [CertificateEnd(Identity.bank(1), time.time() + left_s)]  # noqa: E731
-        lookout = Lookout(runtime, Outside(tmp_path, ends, lambda: is_doubtful))
+        watch = WarningWatch(runtime, Outside(tmp_path, ends, lambda: is_doubtful))
         bank = await all_.enter_async_context(await connect_bank(service, 1, is_own=True))
         assert (await rest.put(f"{V2}/mappings/C8:0", json={"card": "B1:4"})).status_code == 201
         bank.send(ReaderHealthInd(BankSlot(1, 3), ReaderState.SUSPENDED, 4, None))
@@ -281,7 +281,7 @@ async def test_one_list_is_behind_page_command_metrics_webhooks_and_doctor(
         old = HostCondition(host_codes.PCSCD_TOO_OLD, is_error=False, detail="this pcscd lists 16 readers at most")
         bank.send(HostConditionsInd((old, HostCondition(host_codes.DISK, is_error=False, detail="300 MiB are free"))))
         await bank.settle()
-        await lookout.look()
+        await watch.look()
         texts = await _check_everywhere(service, rest, WRONG, capsys)
 
         free, left_s, is_doubtful = 1 << 40, 80 * DAY, False
@@ -289,8 +289,8 @@ async def test_one_list_is_behind_page_command_metrics_webhooks_and_doctor(
         bank.send(HostConditionsInd(()))
         bank.send(CardInd(BankSlot(1, 4), "8900101234567890018"))
         await bank.settle()
-        monkeypatch.setattr("remsim.server.core.watch.FLAP_S", 0.0)
-        await lookout.look()
+        monkeypatch.setattr("remsim.server.core.warning_rules.FLAP_S", 0.0)
+        await watch.look()
         await _check_everywhere(service, rest, set(), capsys, over=texts)
         (deliveries,) = [(await rest.get(f"{V2}/webhooks/1/deliveries?limit=100")).json()["items"]]
         for kind in ("warning", "warning_cleared"):

@@ -207,3 +207,36 @@ class TestAtAListener:
                 await _is_freed(found, at_server)
 
         run(play())
+
+    @pytest.mark.parametrize(
+        ("sent", "reason"),
+        [
+            (
+                greeting(),
+                "this is TLS, not RSPRO over plain TCP: the peer has a certificate, this program has none here",
+            ),
+            (b"GET / HTTP/1.1\r\n\r\n", "this is HTTP, not RSPRO: REST has a port of its own"),
+            (bytes.fromhex("0000fe"), "empty frame of protocol FE"),
+        ],
+    )
+    def test_port_without_tls_says_why_it_ends_a_link_before_it_knows_the_peer(
+        self, run: Run, sent: bytes, reason: str
+    ) -> None:
+        """The other end sees a connection that is closed, and is told to look at this log."""
+
+        async def play() -> None:
+            async with noted_world() as (manager, program, log):
+                listener = await manager.listen(LOOPBACK, factory())
+                async with dialled_raw("127.0.0.1", listener.port) as peer:
+                    await peer.write(sent)
+                    await peer.read_to_end()
+                line = await log.next("peer_unidentified")
+                assert (line["level"], line["reason"]) == ("warning", reason)
+                # A peer that just leaves, as a probe of a load balancer does, is worth no line.
+                async with dialled_raw("127.0.0.1", listener.port):
+                    await program.ups.get()
+                while (await program.ends.get())[1] != "closed by the peer":
+                    pass
+                assert log.is_empty()
+
+        run(play())

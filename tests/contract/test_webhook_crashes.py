@@ -258,3 +258,26 @@ async def test_what_the_database_does_not_take_is_sent_all_the_same_and_given_to
     assert len(refused) == 2
     with closing(sqlite3.connect(tmp_path / "server.sqlite")) as database:
         assert database.execute("SELECT count(*) FROM announcements").fetchone() == (0,)
+
+
+async def test_a_server_that_stops_begins_no_delivery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def late(_hooks: WebhookSender, _host: str, _url: str) -> str:
+        asked.set()
+        await goes_on.wait()
+        return "127.0.0.1"
+
+    monkeypatch.setattr(WebhookSender, "_address", late)
+    async with receiving() as receiver:
+        async with small_server(tmp_path) as server:
+            await add_webhook(server, receiver.url)
+            await server.runtime.create_mapping(BankSlot(1, 0), ClientSlot(7, 0), SERVER)
+            await asked.wait()
+            (queue,) = server.hooks.table
+            await server.hooks.stop()
+            goes_on.set()
+            assert await server.hooks._send(queue.hook, queue.pending[0]) == "the server stops"
+        assert receiver.got.empty()
+    # It waits for the next start.
+    assert delivered(tmp_path) == [0]

@@ -37,6 +37,7 @@ _LIBRARIES: Final = (
     *("aiosqlite", "anyio._backends._asyncio", "anyio._core._sockets", "anyio.streams.tls", "anyio.abc"),
     *("cyclopts.config", "cyclopts.help", "cyclopts.help.silent", "docstring_parser", "rich._emoji_codes"),
     *("httpcore2", "pydantic.dataclasses", "truststore", "uvicorn.lifespan.off", "uvloop"),
+    *("asyncpg", "sqlalchemy.dialects.postgresql.asyncpg"),
     *("encodings.idna", "importlib.readers", "importlib.resources.readers", "pkgutil", "_strptime"),
     # FastAPI asks at the first route whether its model is one of the old kind.
     *("cryptography.hazmat.backends.openssl.backend", "pydantic.v1"),

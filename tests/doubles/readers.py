@@ -115,6 +115,8 @@ class ScriptedSource(ReaderSource):
         self.at_start = at_start or tuple(self.readers)
         self.start_error: ReaderUnavailableError | None = None
         self._listener: PresenceListener | None = None
+        #: Where readers are plugged in, by name.
+        self.places: dict[str, str] = {}
         self.is_stopped = False
 
     async def start(self) -> None:
@@ -136,6 +138,9 @@ class ScriptedSource(ReaderSource):
 
     def reader(self, name: str) -> CardReader:
         return self.readers.setdefault(name, ScriptedReader(name))
+
+    def place(self, name: str) -> str:
+        return self.places.get(name, "")
 
     async def stop(self) -> None:
         self._listener = None

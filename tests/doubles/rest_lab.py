@@ -2,7 +2,8 @@
 """A server for tests of REST v2, with callers of all kinds, and peers that do what they are told."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ from remsim.wire.messages.rspro import (
     RemoveMappingRes,
     ResultCode,
 )
-from tests.doubles.server_rig import RigPeer, connect_bank, connect_client, rest_client
+from tests.doubles.server_rig import RigPeer, connect_bank, connect_client, rest_client, running_server
 
 V2: Final = "/api/v2"
 
@@ -42,7 +43,7 @@ async def caller(
 
 
 class Lab:
-    """A server with callers of all kinds."""
+    """A server with callers of all kinds, see ``open_lab``."""
 
     admin: httpx2.AsyncClient
 
@@ -70,6 +71,16 @@ class Lab:
         """A client that is connected."""
         peer = await connect_client(self.service, client_id, is_own=is_own)
         return await self.stack.enter_async_context(peer)
+
+
+@asynccontextmanager
+async def open_lab(state: Path, *, rest_open: bool = False, keep_imsi: bool = False) -> AsyncIterator[Lab]:
+    """A server with its state in ``state``, and an admin; all that was connected to it is closed with it."""
+    async with AsyncExitStack() as stack:
+        service = await stack.enter_async_context(running_server(state, rest_open=rest_open, keep_imsi=keep_imsi))
+        lab = Lab(service, stack, state)
+        lab.admin = await lab.caller(TokenRole.ADMIN)
+        yield lab
 
 
 async def serve_mappings(bank: RigPeer, count: int = 1) -> None:

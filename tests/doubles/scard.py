@@ -11,6 +11,8 @@ from remsim.readers.pcsc.scard import (
     PNP_NOTIFICATION,
     STATE_CHANGED,
     STATE_EMPTY,
+    STATE_EXCLUSIVE,
+    STATE_INUSE,
     STATE_PRESENT,
 )
 from remsim.readers.pcsc_common import codes
@@ -60,9 +62,13 @@ class FakeReader:
     #: A direct connection waits until this is set, as behind another program's transaction.
     connect_gate: threading.Event | None = None
 
+    #: Another program holds it for itself alone.
+    is_held: bool = False
+
     @property
     def state(self) -> int:
-        return (STATE_PRESENT if self.is_present else STATE_EMPTY) | self.counter << 16
+        use = STATE_INUSE | STATE_EXCLUSIVE if self.is_held else 0
+        return (STATE_PRESENT if self.is_present else STATE_EMPTY) | use | self.counter << 16
 
 
 class FakeScard:
@@ -161,7 +167,8 @@ class FakeScard:
                 found.connect_gate.wait()
             self._last += 1
             self._handles[self._last] = found
-            return self._fail(found, "connect direct"), self._last, 0
+            code = self._fail(found, "connect direct")
+            return SHARING_VIOLATION if found.is_held else code, self._last, 0
         code = self._fail(found, "connect shared" if share == SHARE_SHARED else "connect")
         if not found.is_present:
             return NO_SMARTCARD, 0, 0

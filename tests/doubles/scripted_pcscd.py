@@ -13,6 +13,7 @@ from remsim.readers.pcscd.protocol import PcscdCommand
 ATR = bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
 UNKNOWN_READER = 0x80100009
 UNSUPPORTED = 0x8010001F
+SHARING_VIOLATION = 0x8010000B
 
 
 @dataclass
@@ -25,6 +26,8 @@ class ScriptedPcscd:
     channels: dict[str, int] = field(default_factory=dict)
     #: Nobody gets an answer to a direct connection to these.
     blocking: set[str] = field(default_factory=set)
+    #: Another program holds these for itself alone.
+    held: set[str] = field(default_factory=set)
     #: What cards answer to each command; a number: how the command fails.
     response: bytes | int = b"\x90\x00"
     #: How a transaction begins.
@@ -42,7 +45,10 @@ class ScriptedPcscd:
         self._waiting.clear()
 
     def _table(self) -> bytes:
-        rows = [protocol.ROW.pack(_raw(name), 0, bits, 0, ATR, len(ATR), 1) for name, bits in self.readers]
+        rows = [
+            protocol.ROW.pack(_raw(name), 0, bits, -1 if name in self.held else 0, ATR, len(ATR), 1)
+            for name, bits in self.readers
+        ]
         return b"".join(rows).ljust(protocol.TABLE_ROWS * protocol.ROW.size, b"\0")
 
     async def serve(self, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -73,6 +79,7 @@ class ScriptedPcscd:
                 if name in self.blocking:
                     return b""
                 code = 0 if name in dict(self.readers) else UNKNOWN_READER
+                code = SHARING_VIOLATION if name in self.held else code
                 self._cards[len(self._cards) + 1] = name
                 return protocol.CONNECT.pack(context, raw, share, preferred, len(self._cards), 1, code)
             case PcscdCommand.RECONNECT:

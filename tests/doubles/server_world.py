@@ -12,7 +12,7 @@ from typing import TypeVar
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
-from remsim.server.core import telling
+from remsim.server.core import change_events
 from remsim.server.core.actions import (
     Action,
     AskPolicy,
@@ -299,7 +299,7 @@ class ServerWorld:
         self._is_committing = True
         while self.waiting:
             batch, self.waiting = self.waiting, []
-            told = self.coordinator.telling.of_batch([(decision, self.rows.wall) for decision in batch])
+            told = self.coordinator.change_events.of_batch([(decision, self.rows.wall) for decision in batch])
             for decision, events in zip(batch, told, strict=True):
                 if self.is_store_broken:
                     self.run(self.coordinator.on_store_failed(decision, self.now))
@@ -311,7 +311,8 @@ class ServerWorld:
         wall, numbers = self.rows.wall, self.rows.decide(decision)
         actions = self.coordinator.on_stored(decision, self.now, mapping_ids=numbers, created_at=wall)
         # What is kept with the change before its commit is what is told behind it.
-        assert [each for each in actions if isinstance(each, LogEvent) and each.name in telling.KINDS] == announced
+        told = [each for each in actions if isinstance(each, LogEvent) and each.name in change_events.KINDS]
+        assert told == announced
         self.run(actions)
 
     def advance(self, seconds: float) -> None:

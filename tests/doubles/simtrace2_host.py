@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A SIMtrace2 emulator on a bus of the tests' own, with the client slot above it."""
 
-import asyncio
 from collections.abc import Callable
 
 from remsim.config.simtrace2 import SimtraceSettings
 from remsim.core.limits import LimitName
-from remsim.emulators.base import EmulatorEvents, Hardware, Lines, PpsResult
+from remsim.emulators.base import Hardware
 from remsim.emulators.simtrace2.emulator import SimtraceEmulator
+from tests.doubles.slot_above import SlotAbove
 from tests.doubles.usb_bus import FakeBus, FakePort, Plugged
 from tests.doubles.virtual_modem import VirtualModem
 
@@ -16,52 +16,19 @@ READ = bytes.fromhex("00b0000002")
 OK = b"\x90\x00"
 
 
-class Above(EmulatorEvents):
-    """The client slot: answers with ``card``, None for later."""
+class Above(SlotAbove):
+    """The client slot, with what only hardware tells."""
 
     def __init__(self, card: Callable[[bytes], bytes | None]) -> None:
-        self.card = card
-        self.emulator: SimtraceEmulator | None = None
-        self.tpdus: list[bytes] = []
-        self.lines: list[Lines] = []
-        self.speeds: list[PpsResult] = []
+        super().__init__(card)
         self.hardware: list[Hardware] = []
         self.limits: list[LimitName] = []
         #: Whether each unknown command was refused.
         self.unknown: list[bool] = []
-        #: Of the newest command.
-        self.number = 0
-        self._changed = asyncio.Event()
-
-    def on_tpdu(self, number: int, tpdu: bytes) -> None:
-        assert self.emulator is not None
-        self.number = number
-        self.tpdus.append(tpdu)
-        response = self.card(tpdu)
-        if response is not None:
-            self.emulator.respond(number, response)
-        self._changed.set()
-
-    def respond(self, response: bytes) -> None:
-        """Answer the newest command."""
-        assert self.emulator is not None
-        self.emulator.respond(self.number, response)
-
-    def abort(self, reason: str) -> None:
-        """The newest command gets no answer."""
-        assert self.emulator is not None
-        self.emulator.abort(self.number, reason)
-
-    def on_lines(self, lines: Lines) -> None:
-        self.lines.append(lines)
-        self._changed.set()
-
-    def on_pps(self, result: PpsResult) -> None:
-        self.speeds.append(result)
 
     def on_hardware(self, hardware: Hardware) -> None:
         self.hardware.append(hardware)
-        self._changed.set()
+        self.changed.set()
 
     def on_unknown_command(self, *, is_refused: bool) -> None:
         self.unknown.append(is_refused)
@@ -72,12 +39,6 @@ class Above(EmulatorEvents):
     @property
     def has_device(self) -> bool:
         return bool(self.hardware) and self.hardware[-1].is_present
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
-            while not condition():
-                self._changed.clear()
-                await self._changed.wait()
 
 
 class Host:

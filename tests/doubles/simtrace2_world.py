@@ -13,7 +13,7 @@ from remsim.card.reset import ResetKind
 from remsim.emulators.simtrace2.actions import Action, DropUnsent, Fact, ForwardTpdu, SendBulk, ShowLines, ShowSpeed
 from remsim.emulators.simtrace2.boards import BOARDS
 from remsim.emulators.simtrace2.card import SimtraceCard
-from remsim.emulators.simtrace2.stream import MessageReader, encode_transfer
+from remsim.emulators.simtrace2.stream import MessageReader, StreamFault, encode_transfer
 from tests.doubles.simtrace2_device import InQueue, VirtualSimtrace2, packets_of
 from tests.doubles.virtual_modem import Get, Op, Pause, Procedure, Put, SetLines
 
@@ -88,27 +88,45 @@ class World:
                     raise AssertionError("the virtual device takes every transfer at once")
 
     def _read(self, queue: InQueue, reader: MessageReader) -> bool:
-        receive = self.card.on_bulk if queue is self.slot.bulk else self.card.on_interrupt
         message = queue.take()
         for packet in packets_of(message or b""):
             for item in reader.receive_packet(packet):
-                self.perform(receive(item, self.now))
+                self.hear(item, is_bulk=queue is self.slot.bulk)
         return message is not None
+
+    def hear(self, item: bytes | StreamFault, *, is_bulk: bool) -> None:
+        """The host has read a message."""
+        receive = self.card.on_bulk if is_bulk else self.card.on_interrupt
+        self.perform(receive(item, self.now))
 
     def pump(self) -> None:
         """Let the host read and do what is due."""
+        self.read_all()
+        self.do_due()
+
+    def read_all(self) -> None:
+        """Let the host read what the device has for it."""
         endpoints = [(self.slot.interrupt, self._interrupt_reader), (self.slot.bulk, self._bulk_reader)]
         if self.is_bulk_first:
             endpoints.reverse()
         has_read = True
         while has_read:
             has_read = sum(self._read(queue, reader) for queue, reader in endpoints) > 0
+
+    def do_due(self) -> None:
+        """Let the card answer and the host look at its clock."""
         for answer in [answer for answer in self._answers if answer[0] <= self.now]:
             self._answers.remove(answer)
             self.perform(self.card.on_answer(answer[1], answer[2], self.now))
         deadline = self.card.next_deadline()
         if deadline is not None and deadline <= self.now:
             self.perform(self.card.handle_timer(self.now))
+
+    def host_at(self) -> float | None:
+        """When card or host want to do something, None if never."""
+        return min(
+            (t for t in (self.card.next_deadline(), *(a[0] for a in self._answers)) if t is not None), default=None
+        )
 
     # Modem
 
@@ -172,9 +190,7 @@ class World:
     def _advance(self, deadline: float) -> bool:
         """Move on to the next thing that happens; False if that is the deadline."""
         timer_at = self._last_character_at + self.slot.timer_etu * self._etu_s if self.slot.timer_etu else None
-        host_at = self.card.next_deadline()
-        answers = [due for due, _, _ in self._answers]
-        nearest = min([t for t in (timer_at, host_at, *answers) if t is not None], default=deadline)
+        nearest = min([t for t in (timer_at, self.host_at()) if t is not None], default=deadline)
         if nearest >= deadline:
             self.now = max(self.now, deadline)
             return False

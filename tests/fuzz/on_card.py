@@ -21,7 +21,7 @@ from remsim.card.iccid import is_iccid, read_iccid
 from remsim.card.identity import CardIdentity, read_identity
 from remsim.card.pps import parse_pps, pps_length
 from remsim.card.selection import SelectionTracker
-from remsim.card.t0_exchange import exchange_apdu
+from remsim.card.t0_exchange import exchange_apdu, mend_tpdu
 from remsim.card.tlv import encode_tlv, parse_tlvs
 from remsim.card.tpdu import CommandTpdu
 from remsim.emulators.shell.console import is_secret
@@ -74,6 +74,8 @@ def commands(raw: bytes) -> None:
         with contextlib.suppress(ApduError, TpduError):
             assert kind.from_bytes(raw).to_bytes() == raw
     assert len(raw) - 1 <= len(tpdu.tpdu_of_apdu(raw)) <= len(raw) + 1
+    mended = mend_tpdu(raw)
+    assert mended == raw or (tpdu.is_well_formed(mended) and not tpdu.is_well_formed(raw))
     said = instructions.describe_command(raw)
     assert said.isprintable()
     if len(raw) >= _HEADER and raw[1] != _SELECT:

@@ -17,6 +17,7 @@ from remsim.core.identity import Role as IdentityRole
 from remsim.pki.codes import EnrolmentCode
 from remsim.pki.enrolment_service import EnrolmentService, EnrolmentServiceError
 from remsim.pki.facts import REVOCATION_LIST, decode_pem, encode_pem, read_certificate, read_revocation_list
+from remsim.server.api.judging import cookie_of
 from remsim.server.core.tokens import (
     Grant,
     Refusal,
@@ -103,6 +104,13 @@ def enrolment_codes(raw: bytes) -> None:
 def stored_token() -> tuple[str, StoredToken]:
     """A token that is good, and its record."""
     return make_token(bytes(6), bytes(range(32)), name="test", role=TokenRole.VIEWER, now=_NOW)
+
+
+def session_cookies(raw: bytes) -> None:
+    """Whatever stands in the header, a session is one of its values, without what surrounds it."""
+    scope = {"type": "http", "scheme": "https", "server": ("::1", 9997), "headers": [(b"cookie", raw)]}
+    found = cookie_of(scope)
+    assert found is None or (found == found.strip() and ";" not in found and found.encode("latin-1") in raw)
 
 
 def token_headers(raw: bytes) -> None:

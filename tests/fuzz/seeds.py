@@ -314,6 +314,7 @@ _MADE: Final[dict[str, Callable[[], Iterator[bytes]]]] = {
     "identities": lambda: iter([b"bank/1", b"remsim://client/23/0", b"server/lab.example", b"client/7"]),
     "enrolment-codes": lambda: iter([b"bank/1:AAAAAAAA:" + b"A" * 22 + b":" + b"A" * 43]),
     "token-headers": lambda: iter([b"Bearer " + stored_token()[0].encode(), b"bearer x", b"Basic YTpi"]),
+    "session-cookies": lambda: iter([b"__Host-remsim-9997=ab", b'a="\\""; __Host-remsim-9997=cd; e=f']),
     "enrolments": _enrolments,
 }
 

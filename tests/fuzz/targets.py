@@ -94,6 +94,7 @@ TARGETS: Final[dict[str, Target]] = {
     "identities": Target(on_proofs.identities, (IdentityError, IdRangeError), longest=100),
     "enrolment-codes": Target(on_proofs.enrolment_codes, (EnrolmentError,), longest=160),
     "token-headers": Target(on_proofs.token_headers, longest=120, words=(b"Bearer ", b"remsim_")),
+    "session-cookies": Target(on_proofs.session_cookies, longest=200, words=(b"__Host-remsim-9997=", b"; ", b'"\\')),
     "enrolments": Target(on_proofs.enrolments, (EnrolmentServiceError,), longest=2048, words=_JSON),
 }
 

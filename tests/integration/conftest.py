@@ -7,15 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.doubles.databases import KINDS, DatabasePlace, new_database
 from tests.doubles.pcscd import PcscdNamespace
+from tests.doubles.postgres import Postgres, shared_folder, shared_postgres
 from tests.doubles.programs import quick_programs
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have one server of quick starts for all processes that run tests: they inherit our environment."""
+    """Have one server of quick starts, and one PostgreSQL, for all processes that run tests.
+
+    They inherit our environment, and the first that needs PostgreSQL starts it.
+    """
     if not hasattr(config, "workerinput"):
         stack = ExitStack()
         stack.enter_context(quick_programs())
+        stack.enter_context(shared_folder())
         config.add_cleanup(stack.close)
 
 
@@ -29,3 +35,16 @@ def pcscd_namespace(tmp_path: Path) -> Iterator[PcscdNamespace]:
     """A real pcscd with two virtual readers, in namespaces of its own; see tests/doubles/pcscd.py."""
     with PcscdNamespace(tmp_path) as namespace:
         yield namespace
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Postgres:
+    """The PostgreSQL of this run."""
+    return shared_postgres()
+
+
+@pytest.fixture(params=KINDS)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DatabasePlace]:
+    """An empty database for a server, of each kind."""
+    with new_database(request.param, tmp_path) as made:
+        yield made

@@ -155,6 +155,9 @@ async def test_error_in_the_block_hangs_up(world: World) -> None:
         ({"card_wait_s": None}, "card_wait_s must be a number of seconds, not NoneType"),
         ({"answer_timeout_s": True}, "answer_timeout_s must be a number of seconds, not bool"),
         ({"auto_get_response": "no"}, "auto_get_response must be True or False, not str"),
+        ({"card_wait_s": -1}, "card_wait_s must be a number of seconds, 0 to 86400, not -1"),
+        ({"card_wait_s": float("nan")}, "card_wait_s must be a number of seconds, 0 to 86400, not nan"),
+        ({"answer_timeout_s": float("inf")}, "answer_timeout_s must be a number of seconds, 0 to 86400, not inf"),
     ],
 )
 async def test_wrong_types_are_told_by_name(arguments: dict[str, Any], words: str) -> None:

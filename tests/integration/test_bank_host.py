@@ -12,7 +12,7 @@ from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.service import BankdService
 from remsim.config import BankdConfig, ServerConfig
 from remsim.core import host_codes
-from remsim.server import lookout
+from remsim.server import warning_watch
 from remsim.server.core.bank_hosts import MEANINGS
 from remsim.server.core.tokens import Scope, TokenRole
 from remsim.server.service import ServerService
@@ -55,7 +55,7 @@ async def test_pcscd_that_lists_too_few_readers_is_a_warning_until_that_is_over(
 ) -> None:
     monkeypatch.setattr(host_watch, "FIRST_S", 0.05)
     monkeypatch.setattr(host_watch, "INTERVAL_S", 0.05)
-    monkeypatch.setattr(lookout, "INTERVAL_S", 0.05)
+    monkeypatch.setattr(warning_watch, "INTERVAL_S", 0.05)
     socket = tmp_path / "pcscd.comm"
     async with AsyncExitStack() as stack:
         pcscd = await stack.enter_async_context(scripted_pcscd(socket, *readers(16)))

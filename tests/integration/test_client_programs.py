@@ -130,7 +130,20 @@ async def test_without_a_server_the_hint_is_about_the_server(world: World) -> No
     world.server.result = ResultCode.IDENTITY_IN_USE
     done = await world.run("shell", "--card-wait-s", "0.3", text="00b0000001\n")
     assert done.status == 3
-    assert f"no server has accepted us at 127.0.0.1:{world.server.port} (identity_in_use)" in done.stderr
+    why = "another program with this client number is connected; stop one of the two"
+    assert f"no server has accepted us at 127.0.0.1:{world.server.port} ({why})" in done.stderr
+
+
+async def test_port_for_tls_is_told_with_what_to_do_about_it(world: World) -> None:
+    """Such a port closes without a word when it hears plain TCP; the last line of the program says how to go on."""
+    async with await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0) as there:
+        address = f"127.0.0.1:{there.sockets[0].getsockname()[1]}"
+        argv = remsim("client", "shell", "--plaintext", "--server", address, "--client", "7:0", "--card-wait-s", "0.3")
+        process = await asyncio.create_subprocess_exec(*argv, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+        async with ending(process), asyncio.timeout(PATIENCE_S):
+            _, error = await process.communicate(b"00b0000001\n")
+    why = "closed by the peer before it said anything; does it want a certificate? If so, enrol this host"
+    assert f"no server has accepted us at {address} ({why}" in error.decode().splitlines()[-1]
 
 
 async def test_script_that_fails_says_so_in_json_if_asked_for(world: World, tmp_path: Path) -> None:

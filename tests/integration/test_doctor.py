@@ -14,10 +14,11 @@ import pytest
 
 from remsim.config import ClientSlotConfig, HostPort
 from remsim.core.errors import ConfigError
+from remsim.core.finding import Finding, Outcome
 from remsim.core.identity import Role
 from remsim.core.ids import ClientSlot
 from remsim.doctor import check, host, links, vpcd
-from remsim.doctor.check import CHECKS, Finding, Outcome, Situation, examine
+from remsim.doctor.check import CHECKS, Situation, examine
 from remsim.doctor.configuration import Given, check_configuration, read_situation
 from tests.doubles.programs import Program, remsim
 from tests.doubles.rspro_peers import FakeServer

@@ -13,10 +13,11 @@ import pytest
 from remsim.bankd.service import BankdService
 from remsim.config import ClientSlotConfig, HostPort, ServerConfig
 from remsim.core.errors import RemsimError
+from remsim.core.finding import Finding, Outcome
 from remsim.core.identity import Identity, Role
 from remsim.core.ids import ClientSlot
 from remsim.doctor import check, links
-from remsim.doctor.check import CHECKS, Finding, Outcome, RestCalls, Situation, examine
+from remsim.doctor.check import CHECKS, RestCalls, Situation, examine
 from remsim.doctor.links import OwnPort, check_bankd, check_own_ports, check_server
 from remsim.pki import files
 from remsim.pki.credentials import Credentials

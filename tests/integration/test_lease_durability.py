@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.doubles.databases import DatabasePlace
 from tests.doubles.programs import Program, remsim
 
 CLIENTS = 24
@@ -17,11 +18,11 @@ JSON = {"Content-Type": "application/json"}
 
 
 @contextmanager
-def server(state: Path) -> Iterator[tuple[Program, int]]:
+def server(state: Path, database: str) -> Iterator[tuple[Program, int]]:
     """A server process, and its REST port."""
     argv = remsim(
         *("server", "--plaintext", "--rest-open", "--rspro", "127.0.0.1:0", "--rest", "127.0.0.1:0"),
-        *("--state", str(state)),
+        *("--state", str(state), "--database", database),
     )
     with Program(argv) as program:
         yield program, int(program.wait_for(r"listening .*rest=127\.0\.0\.1:(\d+)")[1])
@@ -84,13 +85,13 @@ def check(port: int) -> list[dict[str, object]]:
     return granted
 
 
-def test_leases_survive_sigkill(tmp_path: Path) -> None:
+def test_leases_survive_sigkill(tmp_path: Path, place: DatabasePlace) -> None:
     operators = Operators()
-    with server(tmp_path) as (_, port):
+    with server(tmp_path, place.url) as (_, port):
         for nr in range(CARDS):
             assert call(port, "PUT", f"/labels/B1:{nr}", {"labels": ["roaming"]})[0] == 200
     for calls in (3, 7, 9):
-        with server(tmp_path) as (program, port):
+        with server(tmp_path, place.url) as (program, port):
             check(port)
             thread = threading.Thread(target=operators.run, args=(port,))
             thread.start()
@@ -98,7 +99,7 @@ def test_leases_survive_sigkill(tmp_path: Path) -> None:
                 assert operators.acknowledged.acquire(timeout=20)
             program.kill()
             thread.join(20)
-    with server(tmp_path) as (_, port):
+    with server(tmp_path, place.url) as (_, port):
         operators.run(port)
         assert not operators.todo
         order = [int(str(lease["id"])) for lease in items(port, "/leases?limit=1000") if lease["client"]]

@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -74,15 +75,20 @@ async def test_peer_that_neither_asks_nor_reads_is_dropped_in_time(monkeypatch: 
 
 
 @reaches(LimitName.METRICS_CONNECTIONS)
-async def test_more_peers_than_allowed_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics_module, "MAX_CONNECTIONS", 1)
+async def test_peers_that_ask_nothing_keep_no_scraper_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_module, "MAX_CONNECTIONS", 3)
     metrics = ProgramMetrics("some")
-    async with await serve_metrics(ANY_PORT, metrics) as server:
-        reader, writer = await asyncio.open_connection(server.address.host, server.address.port)
-        assert not await ask(server.address, SCRAPE)
-        writer.write(SCRAPE)
-        assert b'limit_reached_total{limit="metrics_connections"} 1.0' in await reader.read()
-        writer.close()
+    async with await serve_metrics(ANY_PORT, metrics) as server, AsyncExitStack() as stack:
+        neighbour = await stack.enter_async_context(dialled_raw("127.0.0.1", server.address.port))
+        silent = [
+            await stack.enter_async_context(dialled_raw("127.0.0.1", server.address.port, source="127.0.0.2"))
+            for _ in range(5)
+        ]
+        assert b'limit_reached_total{limit="metrics_connections"} 4.0' in await ask(server.address, SCRAPE)
+        for peer in silent[:4]:
+            assert await peer.read_to_end() == b""
+        await neighbour.write(SCRAPE)
+        assert (await neighbour.read(12)).endswith(b" 200")
 
 
 async def test_occupied_port_is_told() -> None:

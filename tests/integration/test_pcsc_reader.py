@@ -22,6 +22,7 @@ from remsim.readers.pcsc import PcscReader, PcscSource
 from remsim.readers.pcsc.call_thread import CallThread
 from remsim.readers.pcsc.places import find_places
 from remsim.readers.pcsc_common import codes
+from remsim.readers.pcsc_common.usb import PlaceAnswers
 from tests.doubles.scard import ATR, NO_SMARTCARD, SHARING_VIOLATION, FakeReader, FakeScard
 
 #: TD1 names T=1 and nothing else.
@@ -449,7 +450,7 @@ async def test_readers_are_found_where_they_are_plugged_in(tmp_path: Path) -> No
         GONE=FakeReader(channel=0x00200109),
         SERIAL=FakeReader(channel=0x00010001),
         SILENT=FakeReader(),
-        BUSY=FakeReader(channel=0x00200107, failures={"connect direct": SHARING_VIOLATION}),
+        BUSY=FakeReader(channel=0x00200107, is_held=True),
     )
     source = PcscSource(scard=scard, finds_places=True, usb_devices=tmp_path)
     await source.start()
@@ -486,10 +487,31 @@ def test_place_of_a_reader_that_blocks_is_not_waited_for(
     usb_device(tmp_path, "1-1", 1, 1)
     gate = fake.connect_gate = threading.Event()
     fake.channel = 0x00200101
-    assert find_places(scard, ["R"], tmp_path) == {}
+    scard.readers["S"] = FakeReader(channel=0x00200101)
+    # It hangs, and the other one is asked all the same.
+    assert find_places(scard, ["R", "S"], tmp_path) == PlaceAnswers({"S": "1-1"}, frozenset({"R"}))
     gate.set()
-    assert find_places(scard, ["R"], tmp_path / "none") == {}
     monkeypatch.setattr("remsim.readers.pcsc_common.usb.PATIENCE_S", 10.0)
-    assert find_places(scard, ["R"], tmp_path) == {"R": "1-1"}
+    assert find_places(scard, ["R"], tmp_path / "none") == PlaceAnswers({})
+    assert find_places(scard, ["R"], tmp_path) == PlaceAnswers({"R": "1-1"})
     scard.is_running = False
-    assert find_places(scard, ["R"], tmp_path) == {}
+    assert find_places(scard, ["R"], tmp_path) == PlaceAnswers({}, frozenset({"R"}))
+
+
+async def test_reader_that_another_program_holds_is_asked_again_when_it_is_free(tmp_path: Path) -> None:
+    usb_device(tmp_path, "1-2", 1, 7)
+    held = FakeReader(channel=0x00200107, is_held=True)
+    scard = FakeScard(R=held, SILENT=FakeReader())
+    source = PcscSource(scard=scard, finds_places=True, usb_devices=tmp_path)
+    await source.start()
+    watched = Watched()
+    source.watch(watched)
+    await until(lambda: ("R", Presence.PRESENT) in watched.states)
+    assert (source.place("R"), held.log.count("connect direct")) == ("", 1)
+    held.is_held = False
+    scard.change()
+    await until(lambda: watched.events[-1].cause == "its USB port is known")
+    assert (watched.events[-1].reader, source.place("R")) == ("R", "1-2")
+    scard.change()
+    await source.stop()
+    assert (held.log.count("connect direct"), scard.readers["SILENT"].log.count("connect direct")) == (2, 1)

@@ -10,7 +10,7 @@ from remsim.readers.pcsc_common import usb
 from remsim.readers.pcscd import PcscdDaemon, PcscdSource
 from remsim.readers.pcscd.protocol import PcscdCommand
 from tests.doubles.pcscd_rig import Watched, started, until
-from tests.doubles.scripted_pcscd import scripted_pcscd
+from tests.doubles.scripted_pcscd import ATR, scripted_pcscd
 
 PRESENT, EMPTY, STARTING = 0x34, 0x02, 0x01
 
@@ -73,6 +73,42 @@ async def test_readers_are_found_where_they_are_plugged_in(tmp_path: Path, monke
         await source.stop()
         assert PcscdCommand.TRANSMIT not in pcscd.log
         assert PcscdCommand.RECONNECT not in pcscd.log
+
+
+async def test_reader_that_hangs_leaves_the_places_of_the_others_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It stands before the other in the list. Without places, readers of one model have no slots.
+    monkeypatch.setattr(usb, "PATIENCE_S", 0.2)
+    usb_device(tmp_path, "1-2", 1, 7)
+    async with scripted_pcscd(tmp_path / "s", ("HANGS", PRESENT), ("WORKS", PRESENT)) as pcscd:
+        pcscd.channels, pcscd.blocking = {"WORKS": 0x00200107}, {"HANGS"}
+        source = PcscdSource(daemons=[PcscdDaemon(tmp_path / "s")], finds_places=True, usb_devices=tmp_path)
+        await source.start()
+        assert [source.place(reader) for reader in ("HANGS", "WORKS")] == ["", "1-2"]
+        await source.stop()
+
+
+async def test_reader_that_another_program_holds_is_asked_again_when_it_is_free(tmp_path: Path) -> None:
+    usb_device(tmp_path, "1-2", 1, 7)
+    rows = [("R", PRESENT), ("MUTE", PRESENT)]
+    async with scripted_pcscd(tmp_path / "s", *rows) as pcscd:
+        pcscd.channels, pcscd.held = {"R": 0x00200107}, {"R"}
+        source = PcscdSource(daemons=[PcscdDaemon(tmp_path / "s")], finds_places=True, usb_devices=tmp_path)
+        await source.start()
+        watched = Watched()
+        source.watch(watched)
+        pcscd.change(*rows, ("S", EMPTY))
+        await until(lambda: watched.latest.get("S") is Presence.ABSENT)
+        asked = pcscd.log.count(PcscdCommand.CONNECT)
+        assert (source.place("R"), asked) == ("", 3)
+        pcscd.held.clear()
+        pcscd.change(*rows, ("S", EMPTY))
+        await until(lambda: source.place("R") == "1-2" and watched.events[-1].reader == "R")
+        assert (watched.events[-1].presence, watched.events[-1].cause) == (Presence.PRESENT, "its USB port is known")
+        assert watched.events[-1].atr == ATR
+        assert pcscd.log.count(PcscdCommand.CONNECT) == asked + 1
+        await source.stop()
 
 
 async def test_readers_are_not_touched_where_places_do_not_matter(tmp_path: Path) -> None:

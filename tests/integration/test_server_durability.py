@@ -11,21 +11,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.doubles.databases import new_database
 from tests.doubles.programs import Program, remsim
 from tests.doubles.server_rig import V1, mapping
 
 #: Calls are answered in a millisecond or two: the server dies somewhere in the middle of some of them.
-KILL_AFTER_CALLS = (1, 40, 90)
+KILL_AFTER_CALLS = (("sqlite", 1), ("sqlite", 40), ("sqlite", 90), ("postgresql", 40))
 WORKERS = 4
 
 
 @contextmanager
-def server(state: Path) -> Iterator[tuple[Program, int]]:
+def server(state: Path, database: str | None = None) -> Iterator[tuple[Program, int]]:
     """A server process, and its REST port."""
     argv = remsim(
         "server", "--plaintext", "--rest-open", "--rspro", "127.0.0.1:0", "--rest", "127.0.0.1:0", "--state", str(state)
     )
-    with Program(argv) as program:
+    with Program(argv if database is None else [*argv, "--database", database]) as program:
         yield program, int(program.wait_for(r"listening .*rest=127\.0\.0\.1:(\d+)")[1])
 
 
@@ -84,10 +85,15 @@ def mappings(port: int) -> set[tuple[int, int]]:
         connection.close()
 
 
-@pytest.mark.parametrize("calls", KILL_AFTER_CALLS)
-def test_what_was_acknowledged_survives_sigkill(tmp_path: Path, calls: int) -> None:
+@pytest.mark.parametrize(("kind", "calls"), KILL_AFTER_CALLS)
+def test_what_was_acknowledged_survives_sigkill(tmp_path: Path, kind: str, calls: int) -> None:
+    with new_database(kind, tmp_path) as place:
+        _kill_after(calls, tmp_path, place.url)
+
+
+def _kill_after(calls: int, folder: Path, url: str) -> None:
     acknowledged = threading.Semaphore(0)
-    with server(tmp_path) as (program, port):
+    with server(folder, url) as (program, port):
         operators = [Operator(port, bank_id, acknowledged) for bank_id in range(WORKERS)]
         threads = [threading.Thread(target=operator.run) for operator in operators]
         for thread in threads:
@@ -97,7 +103,7 @@ def test_what_was_acknowledged_survives_sigkill(tmp_path: Path, calls: int) -> N
         program.kill()
         for thread in threads:
             thread.join(20)
-    with server(tmp_path) as (_, port):
+    with server(folder, url) as (_, port):
         found = mappings(port)
     for bank_id, operator in enumerate(operators):
         of_bank = {slot_nr for bank, slot_nr in found if bank == bank_id}

@@ -4,6 +4,7 @@
 import asyncio
 import os
 import select
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -51,6 +52,24 @@ async def test_step_on_a_terminal_has_one_line_that_goes_in_the_end(pipe: Path) 
     await terminal.see("\rsetup: installing: package 3 of 7, ")
     await asyncio.to_thread(pipe.write_text, "")
     await terminal.see("\rand on\r\n")
+    assert await process.wait() == 0
+    terminal.close()
+
+
+async def test_venv_that_takes_long_to_make_shows_that_it_is_being_made(tmp_path: Path, pipe: Path) -> None:
+    # Half of the first start on a small host.
+    for name in ("setup.sh", "progress.sh"):
+        (tmp_path / "tools").mkdir(exist_ok=True)
+        shutil.copy(ROOT / "tools" / name, tmp_path / "tools")
+    interpreter = tmp_path / "python"
+    interpreter.write_text(f'#!/bin/sh\n[ "$2" != venv ] || exec cat {pipe}\n', encoding="utf-8")
+    interpreter.chmod(0o755)
+    terminal = PseudoTerminal()
+    process = await asyncio.create_subprocess_exec(
+        tmp_path / "tools" / "setup.sh", "python", env=os.environ | {"PYTHON": str(interpreter)}, stdout=terminal.theirs
+    )
+    await terminal.see("\rsetup: making .venv: ")
+    await asyncio.to_thread(pipe.write_text, "")
     assert await process.wait() == 0
     terminal.close()
 

@@ -9,11 +9,12 @@ import pytest
 
 from remsim.config import HostPort
 from remsim.core.errors import ConfigError
-from remsim.emulators.base import CardEmulator, EmulatorEvents, Lines, PpsResult
+from remsim.emulators.base import CardEmulator, PpsResult
 from remsim.emulators.driven import POWERED_OFF, RST_ACTIVE, RUNNING
 from remsim.emulators.registry import make_emulator
 from remsim.emulators.vpcd import emulator as module
 from remsim.vpcd import VpcdLink
+from tests.doubles.slot_above import SlotAbove
 from tests.doubles.vpcd_reader import VpcdReader
 
 ATR = bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
@@ -22,49 +23,11 @@ OK = b"\x90\x00"
 TECHNICAL_PROBLEM = b"\x6f\x00"
 
 
-class Above(EmulatorEvents):
-    """The client slot: answers with ``card``, None for later."""
-
-    def __init__(self, card: Callable[[bytes], bytes | None]) -> None:
-        self.card = card
-        self.tpdus: list[bytes] = []
-        self.lines: list[Lines] = []
-        self.emulator: CardEmulator | None = None
-        #: Of the newest command.
-        self.number = 0
-        self._changed = asyncio.Event()
-
-    def on_tpdu(self, number: int, tpdu: bytes) -> None:
-        assert self.emulator is not None
-        self.number = number
-        self.tpdus.append(tpdu)
-        response = self.card(tpdu)
-        if response is not None:
-            self.emulator.respond(number, response)
-        self._changed.set()
-
-    def respond(self, response: bytes) -> None:
-        """Answer the newest command."""
-        assert self.emulator is not None
-        self.emulator.respond(self.number, response)
-
-    def abort(self, reason: str) -> None:
-        """The newest command gets no answer."""
-        assert self.emulator is not None
-        self.emulator.abort(self.number, reason)
-
-    def on_lines(self, lines: Lines) -> None:
-        self.lines.append(lines)
-        self._changed.set()
+class Above(SlotAbove):
+    """The client slot. PC/SC programs negotiate no speed with this emulator."""
 
     def on_pps(self, result: PpsResult) -> None:
         raise AssertionError(result)
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
-            while not condition():
-                self._changed.clear()
-                await self._changed.wait()
 
 
 @asynccontextmanager

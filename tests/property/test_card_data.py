@@ -10,6 +10,7 @@ from remsim.card.apdu import ResponseApdu
 from remsim.card.atr import parse_atr
 from remsim.card.errors import ApduError, AtrError, TlvError, TpduError
 from remsim.card.instructions import describe_command
+from remsim.card.t0_exchange import mend_tpdu
 from remsim.card.tlv import encode_tlv, parse_tlvs
 from remsim.card.tpdu import CommandTpdu, tpdu_of_apdu
 
@@ -32,6 +33,15 @@ def test_apdu_and_tpdu_are_read_or_refused_and_written_back(raw: bytes) -> None:
         assert CommandTpdu.from_bytes(raw).to_bytes() == raw
     assert describe_command(raw)
     assert len(raw) - 1 <= len(tpdu_of_apdu(raw)) <= len(raw) + 1
+
+
+@given(st.binary(min_size=4, max_size=4), st.binary(min_size=1, max_size=255), st.sampled_from(["", "00", "10"]))
+def test_apdu_in_place_of_a_tpdu_is_mended_and_a_tpdu_left_alone(header: bytes, data: bytes, le: str) -> None:
+    sent = header + bytes((len(data),)) + data
+    assert mend_tpdu(sent + bytes.fromhex(le)) == sent
+    extended = header + b"\x00" + len(data).to_bytes(2) + data
+    assert mend_tpdu(extended + bytes(2)) == mend_tpdu(extended) == sent
+    assert mend_tpdu(sent[:-1]) == sent[:-1]
 
 
 @given(st.binary(max_size=300))

@@ -244,5 +244,14 @@ def test_what_is_no_capture_is_refused(raw: bytes) -> None:
     assert "pcapng" in caught.value.hint
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "text", ['{"cmd": "80f2000000", "sw": "9000"}\r\n', files.qxdm(("TX", "80f2000000"), ("RX", "9000"))]
+)
+def test_text_as_programs_of_windows_write_it(text: str, encoding: str) -> None:
+    mark = "\ufeff" if encoding[-2:] in ("le", "be") else ""
+    assert seen((mark + text).encode(encoding)) == [("80f2000000", seen(text)[0][1], 0x9000)]
+
+
 def test_format_can_be_said() -> None:
     assert read_capture(b"\n\nnothing", "simtrace").steps == []

@@ -57,7 +57,7 @@ def test_path_has_at_most_seven_stops(title: str) -> None:
 def test_files_that_the_architecture_names_exist() -> None:
     files = {
         span
-        for page in ("architecture.md", "design-notes.md")
+        for page in ("architecture.md", "design-notes.md", "development.md")
         for span in re.findall(r"`([a-z_0-9]+/[a-z_0-9./]*)`", (ROOT / "docs" / page).read_text(encoding="utf-8"))
     }
     assert len(files) > 20

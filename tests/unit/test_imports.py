@@ -112,9 +112,17 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("bootstrap", "enrol", "enrolment_service"),
     ),
     "net": (
-        ("runtime.tasks", "runtime.report", "runtime.state_lock", "tls.contexts", "allowance", "engines"),
+        (
+            "runtime.tasks",
+            "runtime.commands",
+            "runtime.report",
+            "runtime.state_lock",
+            "tls.contexts",
+            "allowance",
+            "engines",
+        ),
         ("accept.waiting", "runtime.exposed_files", "runtime.reload"),
-        ("accept.quota", "gsmtap", "log_limiter", "plain", "runtime.process"),
+        ("accept.pending", "accept.quota", "gsmtap", "log_limiter", "plain", "runtime.process"),
         ("link", "tls.security", "accept.handshake_queue"),
         ("accept.acceptor", "tls.transport"),
         ("accept.listen", "accept.connection_limiter", "dialled"),
@@ -150,9 +158,9 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("emulator",),
     ),
     "bankd": (
-        ("core.*", "slots.*", "announcement", "choice"),
+        ("core.*", "slots.*", "announcement", "reader_choice"),
         ("core.coordinator", "host.*"),
-        ("ahead_turns", "certified_store", "gsmtap", "learnt_files", "recorded_starts", "stuck"),
+        ("ahead_turns", "certified_store", "learnt_files", "recorded_starts", "stuck"),
         ("ahead_slots", "driver", "learning"),
         ("guard", "host_watch", "readers"),
         ("limits", "tracing"),
@@ -179,13 +187,13 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("limits", "api.connection", "lease_query"),
         ("metrics", "api.listener"),
         ("runtime",),
-        ("rules", "lookout", "lease_tokens", "webhooks", "page.assets", "bundle"),
+        ("rules", "warning_watch", "lease_tokens", "webhooks", "page.assets", "bundle"),
         ("api.*",),
         ("page.*",),
         ("service",),
     ),
     "doctor": (
-        ("check", "roles", "told"),
+        ("check", "roles", "client_destinations"),
         ("owner", "power", "links", "host", "usb", "vpcd", "warnings"),
         ("bank", "certificate", "configuration"),
         ("server",),
@@ -194,9 +202,10 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "top": (("overview",), ("follow", "slot_trace"), ("screen",)),
     "cli": (
         ("options", "rest", "completion"),
-        ("tables",),
-        ("main", "examination", "session", "tracing"),
-        ("bundles", "fleet", "health", "latency", "leases", "slot_orders", "warnings", "webhooks"),
+        ("ctl.tables",),
+        ("main", "examination", "ctl.session", "trace_output"),
+        ("ctl.*",),
+        ("ctl.main",),
         (
             *(
                 "bankd",
@@ -223,7 +232,18 @@ _INSIDE_THE_SERVER = ("remsim.server.core", "remsim.server.store")
 
 #: ... and takes only these values and errors from there: who asks, what a token allows, the name of a state.
 VALUES_FOR_REST = {
-    *(f"remsim.server.core.actions.{name}" for name in ("REFUSED", "Actor", "Entry", "StoredDelivery", "StoredLock")),
+    *(
+        f"remsim.server.core.actions.{name}"
+        for name in (
+            "REFUSED",
+            "Actor",
+            "Entry",
+            "KeyedRequest",
+            "StoredDelivery",
+            "StoredLock",
+            "StoredRequest",
+        )
+    ),
     *(f"remsim.server.core.webhooks.{name}" for name in ("WebhookError", "WebhookQueue")),
     *(
         f"remsim.server.core.card_choice.{name}"
@@ -232,7 +252,7 @@ VALUES_FOR_REST = {
     *(f"remsim.server.core.fleet.{name}" for name in ("FleetError", "FleetPlan", "plan_fleet")),
     "remsim.server.core.health_board.HealthStanding",
     *(f"remsim.server.core.event_feed.{name}" for name in ("EventFeed", "FeedEvent", "is_visible")),
-    *(f"remsim.server.core.kept_answers.{name}" for name in ("KeptAnswer", "KeptAnswers", "KeyUse")),
+    *(f"remsim.server.core.kept_answers.{name}" for name in ("MAX_KEPT_BYTES", "KeptAnswer", "KeptAnswers", "KeyUse")),
     *(
         f"remsim.server.core.page_sessions.{name}"
         for name in ("PAGE_SECRET_BYTES", "SESSION_S", "PROOF_BYTES", "PageFileError", "PageSessions", "is_proof")
@@ -261,7 +281,7 @@ VALUES_FOR_REST = {
     *(f"remsim.server.core.tracing.{name}" for name in ("Slot", "TraceEnd", "TraceEntry", "TraceFeed")),
     "remsim.server.store.audit.StoredEntry",
     "remsim.server.store.page_files.PageFiles",
-    "remsim.server.store.writer.StoreError",
+    *(f"remsim.server.store.writer.{name}" for name in ("CommitInDoubtError", "StoreError")),
 }
 
 #: What reads a clock, waits, or speaks to anything outside.
@@ -320,7 +340,7 @@ BASE = {
     "prompt_toolkit": ("remsim.emulators.shell",),
     "pydantic": (
         *("remsim.config", "remsim.rest", "remsim.server.api"),
-        *("remsim.cli.fleet", "remsim.cli.leases", "remsim.cli.webhooks"),
+        *("remsim.cli.ctl.fleet", "remsim.cli.ctl.leases", "remsim.cli.ctl.webhooks"),
     ),
     "pydantic_core": ("remsim.config",),
     "rich": ("remsim.cli", "remsim.client.report", "remsim.demo", "remsim.top"),

@@ -209,6 +209,23 @@ class TestFiles:
     def test_ordinary_file_is_shown(self) -> None:
         assert shown(USIM, "00a40004026fad", "00b0000003 -> ffffff9000")[1] == "ffffff9000"
 
+    @pytest.mark.parametrize("cla", ["80", "81", "c0"])
+    def test_what_an_application_calls_a_file_is_none_of_the_file_that_is_selected(self, cla: str) -> None:
+        # READ FILE of IoT SAFE; its data name the file.
+        open_file = "00a40004022f00 -> 6110"
+        assert shown(open_file, f"{cla}b0000003850100 -> 3082030130829000") == (f"{cla}b0000003******", "**" * 6 + OK)
+        assert shown(open_file, f"{cla}b2010404 -> 112233449000")[1] == "********9000"
+        assert shown(open_file, "00b0000004 -> 112233449000")[1] == "112233449000"
+
+    def test_application_without_a_known_file_is_hidden(self) -> None:
+        wallet = "00a4040007a0000005591010 -> 9000"
+        assert shown(wallet, "00b0000004 -> 112233449000")[1] == "********9000"
+        assert shown(wallet, "00d60000021122")[0] == "00d6000002****"
+
+    @pytest.mark.parametrize("read", ["0cb000000d9701098e08" + "11" * 8, "10b0000009" + "00" * 9])
+    def test_number_that_stands_elsewhere_than_in_the_file_is_hidden_wholly(self, read: str) -> None:
+        assert shown("00a40004022fe2", f"{read} -> 810998001032547698108e089000")[1] == "**" * 12 + OK
+
     def test_unknown_file_is_hidden(self) -> None:
         assert shown("00b0830003 -> aabbcc9000")[1] == "******9000"
         assert shown("00a4000403aabbcc", "00d6000002aabb")[0] == "00d6000002****"

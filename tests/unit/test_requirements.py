@@ -19,7 +19,7 @@ _PIN = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
 #: The extras and groups that each file is made from (tools/compile-requirements.sh).
 _CONTENT = {
     "demo": (("", "sim", "server"), ("build",)),
-    "check": (("", "sim", "server", "pki", "usb", "fast", "top", "otel"), ("build", "lint", "test")),
+    "check": (("", "sim", "server", "postgresql", "pki", "usb", "fast", "top", "otel"), ("build", "lint", "test")),
     "native": (("pyscard",), ()),
     "pip": ((), ("pip",)),
 }
@@ -76,7 +76,7 @@ def test_every_pin_has_hashes_and_no_address(path: Path) -> None:
 
 
 def test_bank_of_pcscd_needs_nothing_that_is_compiled() -> None:
-    assert _declared(["pcsc", "all"], []) == [Requirement("remsim[pcsc,usb,sim,server,pki,fast,top,otel]")]
+    assert _declared(["pcsc", "all"], []) == [Requirement("remsim[pcsc,usb,sim,server,postgresql,pki,fast,top,otel]")]
 
 
 def test_base_install_is_fit_for_a_small_board() -> None:

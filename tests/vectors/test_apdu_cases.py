@@ -40,8 +40,10 @@ def _added(cla: int, stated_plain: dict[str, int]) -> dict[int, int]:
         return {0xC0: 2}
     ours = PROPRIETARY if nibble & 8 else INTER_INDUSTRY
     if class_byte(cla).is_secured:
-        # In secure messaging P3 of GET DATA that is not 00 counts the checksum at least.
-        ours = ours | {0xCA: 4}
+        # In secure messaging P3 that is not 00 counts the checksum at least: of GET DATA, and of all that is ISO's.
+        questions = {int(ins, 16): case for ins, case in stated_plain.items()} | ours
+        from_card = [ins for ins, case in questions.items() if case == 2 and ins != 0xC0 and not nibble & 8]
+        ours = ours | dict.fromkeys([*from_card, 0xCA], 4)
     if not nibble & 1:
         return ours
     both = {int(ins, 16): case for ins, case in stated_plain.items()} | ours

@@ -12,7 +12,7 @@ from remsim.core.values import dataclass
 
 @dataclass(frozen=True, slots=True)
 class AheadFigures:
-    """Of answers ahead. A client has no guesses of its own: there ``guesses``, ``undone`` and ``restores`` stay 0."""
+    """What answers ahead did. A client makes no guesses: there ``guesses``, ``undone`` and ``restores`` stay 0."""
 
     #: Commands that were run before the modem sent them.
     guesses: int = 0
@@ -45,7 +45,7 @@ class AheadFigures:
 
 @dataclass(frozen=True, slots=True)
 class LatencyFigures:
-    """Of all commands of a slot. None: this end cannot know it, or has not measured it yet."""
+    """Times of all commands of a slot. None: this end cannot know it, or has not measured it yet."""
 
     #: Commands of the modem that were answered.
     commands: int = 0

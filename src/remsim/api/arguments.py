@@ -24,17 +24,23 @@ _KINDS: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
 }
 
 
+#: As in the programs' settings. What is no number, as float("nan") is, would be waited for without end.
+_MOST_SECONDS: Final = 86400.0
+
+
 class ArgumentError(RemsimError, TypeError):
-    """An argument of the wrong type."""
+    """An argument of the wrong type, or a number of seconds that is none to wait for."""
 
 
 def check_arguments(**arguments: object) -> None:
-    """Raise ArgumentError for the first one that is of the wrong type."""
+    """Raise ArgumentError for the first one that is of the wrong type or out of range."""
     for name, value in arguments.items():
         types, expected = _KINDS[name]
         is_number = isinstance(value, bool) and bool not in types
         if not isinstance(value, types) or is_number:
             raise ArgumentError(f"{name} must be {expected}, not {type(value).__name__}")
+        if name.endswith("_s") and isinstance(value, int | float) and not 0 <= value <= _MOST_SECONDS:
+            raise ArgumentError(f"{name} must be {expected}, 0 to {_MOST_SECONDS:.0f}, not {value}")
 
 
 def command_bytes(command: object) -> bytes:

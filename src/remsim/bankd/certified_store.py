@@ -24,7 +24,7 @@ _MAX_BYTES: Final = 1 << 25
 
 
 class CertifiedFile:
-    """The file at ``path``."""
+    """The list of clients that have a certificate, in the file at ``path``."""
 
     def __init__(self, path: Path, log: Logger) -> None:
         self._path = path

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Looks regularly at the bank's host, as ``remsim doctor`` does once: its pcscd, its readers, the room on its disk.
 
-What judges is imported when there is something to judge: a bankd that has just started has better things to do.
+What judges is imported with the first look, so that it does not delay the start.
 """
 
 import asyncio
@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from remsim.bankd.choice import PCSC, PCSCD, choose_without_asking
+from remsim.bankd.reader_choice import PCSC, PCSCD, choose_without_asking
 from remsim.bankd.stuck import StuckReaders
 from remsim.config import BankdConfig
 from remsim.core import host_codes
 from remsim.core.disk_room import judge_room, room_text
+from remsim.core.finding import Outcome
 from remsim.core.text import counted
 from remsim.net.runtime.tasks import in_thread
 from remsim.wire.messages.health import HostCondition
@@ -30,7 +31,7 @@ INTERVAL_S: Final = 30.0
 
 
 class HostWatch:
-    """One for the bank. ``run`` is a task; ``on_found`` is called after each look with all that is wrong.
+    """Examines the host regularly. ``run`` is a task; ``on_found`` is called after each look with all that is wrong.
 
     ``has_own_readers``: the readers are not those of pcscd, whatever the settings say.
     """
@@ -83,12 +84,12 @@ class HostWatch:
         return [HostCondition(host_codes.READERS_STUCK, is_error=True, detail=text)]
 
     async def _pcscd(self) -> list[HostCondition]:
-        from remsim.bankd.host.judging import Grade, judge_host, look_at_host
+        from remsim.bankd.host.judging import judge_host, look_at_host
 
         facts = await look_at_host(os.environ, self._config, lite=self._lite)
         self._lite = facts.lite
         return [
-            HostCondition(found.code, found.grade is Grade.PROBLEM, found.text)
+            HostCondition(found.code, found.outcome is Outcome.PROBLEM, found.text)
             for found in judge_host(facts, self._config, self._config.slot)
             if found.code in host_codes.TOLD
         ]

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from remsim.bankd.choice import PCSC, PCSCD, choose_without_asking
 from remsim.bankd.driver import CardDriver
+from remsim.bankd.reader_choice import PCSC, PCSCD, choose_without_asking
 from remsim.bankd.slots.auto import AutoPlan
 from remsim.bankd.slots.plan import RulePlan, SlotPlan, SlotProblem
 from remsim.bankd.slots.store import AUTO_NAME, save_auto
@@ -125,6 +125,8 @@ class SlotReaders:
         self._log = log
         # In the driver's order, with what is known of each; None until its first event.
         self._readers: dict[str, Presence | None] = {}
+        # Where they were plugged in when slots were last given out.
+        self._places: dict[str, str] = {}
         self._assigned: dict[int, str] = {}
         self._served: set[int] = set()
         self._problems: frozenset[SlotProblem] = frozenset()
@@ -166,7 +168,7 @@ class SlotReaders:
             return
         is_new = name not in self._readers
         self._readers[name] = event.presence
-        if is_new:
+        if is_new or self._source.place(name) != self._places.get(name):
             self._assign()
         cause = event.cause or ("reader plugged in" if is_new else "" if is_first else _CAUSES[event.presence])
         self._tell(name, is_present=event.presence is Presence.PRESENT, reader=name, cause=cause)
@@ -177,8 +179,8 @@ class SlotReaders:
                 self._on_presence(slot_nr, is_present=is_present, reader=reader, cause=cause)
 
     def _assign(self) -> None:
-        places = {name: self._source.place(name) for name in self._readers}
-        assignment = self._plan.assign(list(self._readers), self._assigned, places)
+        self._places = {name: self._source.place(name) for name in self._readers}
+        assignment = self._plan.assign(list(self._readers), self._assigned, self._places)
         before, self._assigned = self._assigned, dict(assignment.readers)
         for slot in self._slots:
             old, new = before.get(slot.slot_nr), self._assigned.get(slot.slot_nr)

@@ -31,7 +31,6 @@ from remsim.bankd.core.continuity import HoldPolicy
 from remsim.bankd.core.coordinator import BankdCoordinator
 from remsim.bankd.core.states import BreakerState
 from remsim.bankd.driver import CardDeadlines, CardDriver
-from remsim.bankd.gsmtap import revealing
 from remsim.bankd.guard import read_guard_policy, reread_guard_policy
 from remsim.bankd.host_watch import HostWatch
 from remsim.bankd.learnt_files import FOLDER as LEARNT_FOLDER
@@ -41,7 +40,7 @@ from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.readers import SlotReaders, make_source, sharing
 from remsim.bankd.slots.store import make_plan
 from remsim.bankd.stuck import StuckReaders
-from remsim.bankd.tracing import TraceOutlets
+from remsim.bankd.tracing import TraceOutlets, revealing
 from remsim.card.identity import CardIdentity
 from remsim.config import BankdConfig
 from remsim.core.executor import ActionExecutor

@@ -19,7 +19,7 @@ _FEW: Final = 2
 
 
 class StuckReaders:
-    """One for a bank. ``readers`` gives the number of readers that it has now."""
+    """The calls that have not returned. ``readers`` gives the number of readers that the bank has now."""
 
     def __init__(self, *, readers: Callable[[], int], log: Logger) -> None:
         self._readers = readers

@@ -7,13 +7,17 @@ from functools import partial
 from typing import Final
 
 from remsim.bankd.core.actions import CardAction, OpenCard, Origin, ReadNumber, ResetCard, TimeCard, TraceAtr, TraceTpdu
+from remsim.bankd.core.audit import plain_detail
 from remsim.bankd.core.coordinator import BankdCoordinator
 from remsim.bankd.driver import CardDriver
 from remsim.card.reset import ResetKind
+from remsim.config import BankdConfig
+from remsim.core.ids import BankSlot
 from remsim.trace.gsmtap import AtrRecord, TpduMark, TpduRecord, TraceRecord
 from remsim.trace.mask import TraceMask
 from remsim.trace.outlet import CommandOutlet, DoneCommand
 from remsim.trace.tap import CommandId
+from remsim.wire.messages.extensions import AuditInd
 
 #: Times of commands that were not traced yet: a command of the modem, and what was run before it.
 _MAX_TIMES: Final = 16
@@ -27,7 +31,7 @@ _READ: Final = "powered up to be read"
 
 
 class TraceOutlets:
-    """One for a bank."""
+    """Makes records of what the cards of a bank did, and hands them to all that take them."""
 
     def __init__(
         self,
@@ -151,3 +155,14 @@ class TraceOutlets:
             if tpdu is action.tpdu:
                 return seconds
         return None
+
+
+def revealing(config: BankdConfig) -> AuditInd:
+    """What the audit log is told of a trace that hides nothing: of which slot, or of all, and to whom."""
+    only = config.gsmtap_slot
+    return AuditInd(
+        "gsmtap.reveal",
+        is_refused=False,
+        bank_slot=None if only is None else BankSlot(config.bank_id, only),
+        detail=plain_detail(f"secrets are shown to {config.gsmtap}"),
+    )

@@ -271,6 +271,9 @@ def look_up(header: bytes) -> Case | None:
         return None
     entry = _TABLES[cla.family].get(header[1])
     case = entry if entry is None or isinstance(entry, Case) else entry(header)
+    if case is _F and header[4] and cla.is_secured and cla.family is Family.INTER_INDUSTRY:
+        # ISO, clause 10: in secure messaging at least Le and checksum travel as data: 0C B0 00 00 0D 97 01 05 8E 08 …
+        case = _B
     # A part of a chain carries a part of the command's data: what brings none cannot come in parts.
     return None if cla.is_chained and case in (_N, _F) else case
 
@@ -397,11 +400,14 @@ def parse_override(text: str) -> CaseOverride:
 
 
 def _is_repeated(header: bytes, previous: PreviousCommand | None) -> bool:
-    # After 6Cxx the modem repeats the command with P3 = xx, and that P3 is Le even where the tables would take it for
-    # Lc: 81 CA DF 20 00, 6C 0B, 81 CA DF 20 0B.
+    # After 6Cxx the modem repeats the command with P3 = xx (ISO/IEC 7816-3, clause 12.2.3), and that P3 is Le even
+    # where the tables would take it for Lc: 81 CA BF 20 00, 6C 0B, 81 CA BF 20 0B.
     if previous is None or previous.header[:4] != header[:4] or previous.sw & 0xFF00 != SW_CORRECT_LENGTH:
         return False
-    return previous.direction is Direction.FORWARD or previous.sw & 0xFF == header[4]
+    # With another P3 it is a new command, which may bring data: 81 CA 00 FE 00, 6C 2D, 81 CA 00 FE 02 DF 25. Of one
+    # that no table has nothing is known but that it was a question before.
+    is_unknown = look_up(header) is None and previous.direction is Direction.FORWARD
+    return is_unknown or previous.sw & 0xFF == header[4]
 
 
 def _classify(

@@ -9,7 +9,7 @@ data of a command goes.
 from typing import Final
 
 from remsim.card.class_byte import Family, class_byte
-from remsim.card.filenames import application_name, file_name
+from remsim.card.filenames import application_name, path_names
 
 _INTER_INDUSTRY_NAMES: Final = {
     0x04: "DEACTIVATE FILE",
@@ -194,5 +194,5 @@ def _selected(p1: int, data: bytes) -> str:
         return "parent" if p1 == 0x03 else "MF"
     if p1 == _BY_AID:
         return application_name(data)
-    steps = [file_name(int.from_bytes(data[i : i + 2])) for i in range(0, len(data) - 1, 2)]
+    steps = path_names([int.from_bytes(data[i : i + 2]) for i in range(0, len(data) - 1, 2)])
     return "/".join(steps) if steps else data.hex().upper()

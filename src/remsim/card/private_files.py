@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of a card whose content is nobody else's business, by identifier, each with its specification.
+"""Files of a card whose content is secret or personal, by identifier, each with its specification.
 
 Sources: 3GPP TS 31.102 (USIM), 3GPP TS 31.103 (ISIM), 3GPP TS 51.011 (SIM), 3GPP2 C.S0065 (CSIM). An identifier counts
 in whatever directory: where it means something harmless, too much is hidden rather than too little.
@@ -20,6 +20,7 @@ KEY_FILES: Final = MappingProxyType(
         0x6F2C: "TS 31.102: EF.DCK, which take the lock off a phone",
         0x6FC3: "TS 31.102: EF.HiddenKey, which shows hidden entries of the phone book",
         0x6FE2: "TS 31.102: EF.NCP-IP, with a password",
+        0x6FFC: "TS 31.102: EF.XCAPConfigData, with passwords",
         0x6FE4: "TS 31.102: EF.EPSNSC",
         0x4F03: "TS 31.102: EF.5GS3GPPNSC",
         0x4F04: "TS 31.102: EF.5GSN3GPPNSC",
@@ -38,6 +39,7 @@ IDENTITY_FILES: Final = MappingProxyType(
         0x6F02: "TS 31.103: EF.IMPI",
         0x6F04: "TS 31.103: EF.IMPU",
         0x4F09: "TS 31.102: EF.SUPI_NAI",
+        0x6FFE: "TS 31.102: EF.MuDMiDConfigData",
         0x4F41: "TS 31.102: EF.Pseudo",
         0x6F40: "TS 31.102: EF.MSISDN",
         0x6F22: "C.S0065: EF.IMSI_M of a CSIM",

@@ -80,6 +80,19 @@ def first_tpdu(apdu: bytes) -> bytes:
     return _map(apdu).tpdu
 
 
+def mend_tpdu(raw: bytes) -> bytes:
+    """The TPDU for a command APDU that a program sent in place of one: with Le behind its data, or an extended one.
+
+    Anything else is returned as it is, and so is what has less than five bytes.
+    """
+    if len(raw) <= HEADER_LENGTH:
+        return raw
+    try:
+        return _map(raw).tpdu
+    except TpduError:
+        return raw
+
+
 def _get_response(cla: int, length: int) -> bytes:
     return bytes((cla, _GET_RESPONSE, 0x00, 0x00, length & 0xFF))
 
@@ -93,6 +106,8 @@ def exchange_apdu(apdu: bytes) -> Generator[bytes, bytes, bytes]:
     mapped = _map(apdu)
     tpdu, expected = mapped.tpdu, mapped.expected
     data, response, warning, may_repeat, is_question = b"", b"", b"", True, False
+    # Clause 12.2.3: of more than Le, which a card brings after 6Cxx, the program gets the beginning.
+    most: int | None = None
     for _ in range(_MOST_TPDUS):
         response = yield tpdu
         data += response[:-2]
@@ -104,12 +119,11 @@ def exchange_apdu(apdu: bytes) -> Generator[bytes, bytes, bytes]:
         if sw1 in _SW1_MORE and len(data) < expected and is_growing:
             tpdu, may_repeat = _get_response(tpdu[0], min(sw2 or MAX_LE, expected - len(data))), True
         elif sw1 == _SW1_LENGTH and expected and is_header_only and may_repeat:
-            tpdu, may_repeat = tpdu[:4] + bytes((sw2,)), False
+            tpdu, may_repeat, most = tpdu[:4] + bytes((sw2,)), False, expected
         elif sw1 in _SW1_WARNING and mapped.is_case_4 and not is_header_only:
             # The card has not said how much there is: it will, with 6Cxx or 61xx.
             tpdu, warning, may_repeat, is_question = _get_response(tpdu[0], 0), response[-2:], True, True
-        elif warning:
-            return data + (warning if not data or int.from_bytes(response[-2:]) == SW_OK else response[-2:])
         else:
-            return data + response[-2:]
-    return data + response[-2:]
+            break
+    is_done = not data or int.from_bytes(response[-2:]) == SW_OK
+    return data[:most] + (warning if warning and is_done else response[-2:])

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: one module for each command.
+"""The command line: a module for each command of ``remsim``, and the package ``ctl`` for those of ``remsim ctl``.
 
-Start with ``main``. ``rest`` calls the REST interface; ``remsim.server.api`` serves it.
+Start with ``main``. ``options`` are shared by several commands. ``rest`` calls the REST interface, which
+``remsim.server.api`` serves.
 """

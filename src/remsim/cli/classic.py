@@ -76,8 +76,8 @@ _APITOOL_OPTIONS: Final = {"--rest": "-H, -p"}
 #: What names one of our options or settings in a text.
 _OURS: Final = re.compile(r"(?<![\w-])(?:(?:--)?slot\[0\](?:: settings)?\.[a-z_]+|--[a-z][a-z0-9-]*)")
 
-#: How argparse begins to complain about words that it does not know.
-_UNKNOWN: Final = "unrecognized arguments:"
+#: How argparse begins to complain: about words that were typed, and about options that it names as they are here.
+_OF_ARGPARSE: Final = ("unrecognized arguments:", "argument ", "the following arguments are required:")
 
 
 class ClassicParser(argparse.ArgumentParser):
@@ -273,8 +273,8 @@ def _guarded(
 
     def translate(text: str) -> str:
         text = usage.sub(f"{parser.prog} -h", text)
-        if text.startswith(_UNKNOWN):
-            return text  # these are the words that were typed
+        if text.startswith(_OF_ARGPARSE):
+            return text
         # A setting of ours may be a part of a slot's table there, and a short option here.
         return _OURS.sub(lambda found: words.get(found[0], words.get(found[0].removeprefix("--"), found[0])), text)
 

@@ -16,8 +16,10 @@ from rich.text import Text
 from remsim.cli.rest import open_rest
 from remsim.config import REST_PORT, CtlConfig, HostPort, ServerConfig, load_config
 from remsim.core.errors import RemsimError
+from remsim.core.finding import Finding, Outcome
 from remsim.core.identity import Role
-from remsim.doctor.check import ROLE_CHECKS, Finding, Outcome, RestCalls, Situation, examine
+from remsim.core.text import escape
+from remsim.doctor.check import ROLE_CHECKS, RestCalls, Situation, examine
 from remsim.doctor.configuration import Given, read_situation
 from remsim.doctor.links import has_certificate
 from remsim.doctor.roles import PROGRAMS, Place, find_places, place_of
@@ -82,7 +84,7 @@ def _rest_of(situation: Situation, rest: str | None) -> Callable[[], RestCalls] 
         credentials = Credentials(situation.tls_dir)
         authority = credentials.authority_file if os.access(credentials.authority_file, os.R_OK) else None
     if situation.server_config is not None:
-        # The variable is the server's own then, and no URL.
+        # The variable is the server's own then, and part of its configuration.
         base = rest or _own_rest(situation, situation.server_config)
     else:
         scheme = "http" if authority is None else "https"
@@ -140,7 +142,8 @@ class _Report:
 
 def _show(console: Console, finding: Finding) -> None:
     line = Text(f"{finding.outcome.value:<8}", style=_STYLES[finding.outcome])
-    line.append(f"{finding.check:<14}", style="bold").append(finding.text, style="not bold default")
+    # What other programs say of themselves may stand in it.
+    line.append(f"{finding.check:<14}", style="bold").append(escape(finding.text), style="not bold default")
     console.print(line)
     if finding.mend:
-        console.print(Text(f"{'':22}→ {finding.mend}"))
+        console.print(Text(f"{'':22}→ {escape(finding.mend)}"))

@@ -21,7 +21,7 @@ from remsim import __version__
 from remsim.core.errors import RemsimError
 from remsim.net.runtime.report import SIGNAL_EXIT_BASE, report_error, say_error
 
-#: Each command has a module ``remsim.cli.<command>`` with an ``app``.
+#: Each command has a module or package ``remsim.cli.<command>`` with an ``app``.
 COMMANDS: Final = {
     "demo": "Watch a modem's start-up being served by a card somewhere else.",
     "server": "Run the server: mappings, RSPRO and REST.",

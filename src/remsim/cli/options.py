@@ -9,6 +9,7 @@ while words are parsed, cyclopts makes a validator of each option with it, which
 """
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 from cyclopts import App, Parameter
 
 from remsim import __version__
+from remsim.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from remsim.config import CommonConfig
@@ -76,6 +78,9 @@ class RestOptions:
     ] = None
 
 
+#: A password in a URL: of a user, or as a parameter.
+_PASSWORD: Final = re.compile(r"^[^/]*://[^/@:]*:[^/]+@|[?&]password=")
+
 #: For default arguments: nothing was given.
 NO_COMMON_OPTIONS: Final = CommonOptions()
 NO_REST_OPTIONS: Final = RestOptions()
@@ -86,6 +91,7 @@ def resolve(model: type[C], common: CommonOptions, /, **given: object) -> C:
     """Return the configuration from file, environment and these options. Raises ConfigError."""
     from remsim.config import load_config
 
+    _refuse_password(given.get("database"))
     options = {_KEYS.get(key, key): value for key, value in vars(common).items() if key != "config"}
     return load_config(
         model,
@@ -93,6 +99,16 @@ def resolve(model: type[C], common: CommonOptions, /, **given: object) -> C:
         environ=os.environ,
         file=Path(common.config) if common.config is not None else None,
     )
+
+
+def _refuse_password(url: object) -> None:
+    """Options are shown to every user of the host, by ps for example. Raises ConfigError."""
+    if isinstance(url, str) and _PASSWORD.search(url):
+        raise ConfigError(
+            "the URL given with --database has a password in it, which every user of this host could read",
+            hint="write the URL as database in the configuration file or to REMSIM_DATABASE, or the password alone to "
+            "~/.pgpass",
+        )
 
 
 def command_app(name: str, text: str) -> App:

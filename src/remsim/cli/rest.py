@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from remsim import __version__
 from remsim.config import CREDENTIALS_NAME, REST_PORT, HostPort, default_state_dir
+from remsim.core.bearer import bearer
 from remsim.core.errors import ConfigError, RemsimError
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.values import dataclass
@@ -116,7 +117,7 @@ class RestClient:
     ) -> None:
         """``base`` as for ``base_url``. ``tls`` says whom https may lead to, by default whom the system trusts.
 
-        ``transport`` replaces the network in tests.
+        ``transport`` replaces the network in tests. Raises ConfigError for a token that is none.
         """
         import httpx2
 
@@ -124,7 +125,7 @@ class RestClient:
         self._token, self._tls = token, tls
         headers = {"User-Agent": f"remsim/{__version__}", "Accept": "application/json"}
         if token is not None:
-            headers["Authorization"] = f"Bearer {token}"
+            headers["Authorization"] = bearer(token)
         # The server is a neighbour: a proxy of the environment must not get between.
         self._http = httpx2.Client(
             base_url=self.base + API_PREFIX,
@@ -326,6 +327,8 @@ class RestTarget:
                 return cls(base)
         else:
             address = _HERE if config.rest is None else HostPort.parse(config.rest, default_port=REST_PORT)
+            # Where a server listens, by the same variable; that is here.
+            address = _HERE.with_port(address.port) if address.is_every_address else address
             base = ""
         authority = config.authority
         if authority is None and address.is_loopback:

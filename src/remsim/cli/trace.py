@@ -25,13 +25,13 @@ from remsim.cli.options import (
 )
 from remsim.core.errors import ConfigError
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.core.text import counted
+from remsim.core.text import counted, escape
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from remsim.captures import Rolling
-    from remsim.cli.tracing import TraceOutput
+    from remsim.cli.trace_output import TraceOutput
     from remsim.rest import Rest
     from remsim.rest.traces import TraceItem
 
@@ -166,7 +166,7 @@ class TraceWatch:
 
     def say(self, text: str) -> None:
         """Tell the person at the terminal; what is piped on is not mixed with it."""
-        print(f"remsim trace: {text}", file=sys.stderr, flush=True)
+        print(f"remsim trace: {escape(text)}", file=sys.stderr, flush=True)
 
     def run(self) -> None:
         """Until ``most`` records were shown. Raises RestApiError for what does not mend by itself."""
@@ -222,7 +222,7 @@ class TraceWatch:
 def _outputs(slot: str, wanted: OutputOptions, rolling: "Rolling") -> "list[TraceOutput]":
     """What takes the records. Raises ConfigError and RemsimError."""
     from remsim.captures import RollingCapture
-    from remsim.cli.tracing import FileOutput, JsonOutput, LineOutput, RollingOutput
+    from remsim.cli.trace_output import FileOutput, JsonOutput, LineOutput, RollingOutput
 
     pcapng, folder = wanted.pcapng, wanted.folder
     is_json, shows_bytes = bool(wanted.json), bool(wanted.show_bytes)

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
-from remsim.client.core.notices import Notice, NoticeKind
+from remsim.client.core.notices import Notice, NoticeKind, in_words
 from remsim.client.metrics import ClientMetrics
 from remsim.client.observer import ClientObserver, CutCounter
 from remsim.client.runner import SlotSpec
@@ -192,8 +192,8 @@ class _SlotWatcher(ClientObserver):
         self.service = service
 
     def on_notice(self, client_slot: ClientSlot | None, notice: Notice) -> None:
-        if notice.kind in _SENTENCES:
-            self.say(_SENTENCES[notice.kind].format(notice.text))
+        if notice.kind in _SENTENCES and not notice.is_repeated:
+            self.say(_SENTENCES[notice.kind].format(in_words(notice.text)))
 
     def status(self) -> Sequence[tuple[str, str]]:
         return [] if self.service is None else self.service.slots[0].status()

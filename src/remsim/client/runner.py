@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
+from remsim.causes import hint_of
 from remsim.client.core.actions import (
     Abort,
     Action,
@@ -25,7 +26,7 @@ from remsim.client.core.actions import (
     SetAtr,
 )
 from remsim.client.core.coordinator import ClientCoordinator
-from remsim.client.core.notices import Notice, NoticeKind
+from remsim.client.core.notices import Notice, NoticeKind, in_words
 from remsim.client.core.options import HoldOptions
 from remsim.client.core.server_link import NO_NUMBERS
 from remsim.client.core.states import SlotState
@@ -223,9 +224,11 @@ class ClientSlotRunner(EmulatorEvents):
         return f"mapped to {bank_slot}, but the bankd at {target} does not serve us{self._trouble(self.bankd)}"
 
     def _trouble(self, dialled: DialledLink) -> str:
-        """The last refusal of a peer, or why it cannot be reached."""
-        trouble = self.coordinator.refusal or dialled.trouble
-        return f" ({trouble})" if trouble else ""
+        """The last refusal of a peer, or why it cannot be reached, and what may mend that."""
+        if self.coordinator.refusal:
+            return f" ({in_words(self.coordinator.refusal)})"
+        hint = hint_of(dialled.trouble)
+        return f" ({dialled.trouble}{f'; {hint}' if hint else ''})" if dialled.trouble else ""
 
     # Life
 

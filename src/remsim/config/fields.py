@@ -108,6 +108,14 @@ def _host_port(default_port: int) -> PlainValidator:
     return PlainValidator(_parsed(HostPort, 'a string "HOST:PORT"', parse))
 
 
+def _rest_listen(text: str) -> HostPort:
+    """Like HostPort.parse, and the URL of a server's REST: one variable serves the server and those who ask it."""
+    scheme, mark, behind = text.strip().partition("://")
+    host, _, path = behind.partition("/")
+    is_url = bool(mark and host) and scheme.lower() in ("http", "https") and not path
+    return HostPort.parse(host if is_url else text, default_port=REST_PORT)
+
+
 def _callable_host_port(default_port: int) -> PlainValidator:
     """Like _host_port, for an address that somebody is to call: it must name one host."""
 
@@ -243,7 +251,7 @@ HexByte = Annotated[int, PlainValidator(_hex_byte)]
 Pattern = Annotated[re.Pattern[str], PlainValidator(_parsed(re.Pattern, "a string", _pattern))]
 
 RsproListen = Annotated[HostPort, _host_port(RSPRO_PORT)]
-RestListen = Annotated[HostPort, _host_port(REST_PORT)]
+RestListen = Annotated[HostPort, PlainValidator(_parsed(HostPort, 'a string "HOST:PORT"', _rest_listen))]
 BankdListen = Annotated[HostPort, _host_port(BANKD_PORT)]
 MetricsListen = Annotated[HostPort, _host_port(METRICS_PORT)]
 ServerAddress = Annotated[HostPort, _callable_host_port(RSPRO_PORT)]

@@ -65,7 +65,7 @@ class KeepAliveSettings(Settings):
     #: The link ends if no PONG comes within this time.
     timeout_s: fields.Seconds = 10.0
     #: The same between programs of ours where a card session survives the loss of its link. There a dead link is to be
-    #: noticed before the modem grows impatient, and one that is given up too early costs nothing.
+    #: noticed before the modem gives its card up, and one that is given up too early costs nothing.
     own_s: fields.Seconds = 2.0
     #: With `own_s`: a dead peer is noticed within the sum of both.
     own_timeout_s: fields.Seconds = 3.0

@@ -9,7 +9,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Deadlines(Generic[K]):
-    """One deadline per key."""
+    """Deadlines by key, one for each, of which the next is found at once."""
 
     def __init__(self) -> None:
         self._due: dict[K, float] = {}

@@ -40,7 +40,7 @@ class _Episode:
 
 
 class OncePerEpisode(Generic[K]):
-    """One for each kind of trouble; ``key`` says whose it is.
+    """What was told already, of one kind of trouble; ``key`` says whose it is.
 
     An episode is a run of the same ``what`` for one key. Another ``what`` begins a new episode.
     """

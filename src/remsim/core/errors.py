@@ -18,6 +18,11 @@ from typing import Final
 
 #: Why a dialled link was lost whose peer had never said anything.
 CLOSED_UNHEARD: Final = "closed by the peer before it said anything"
+#: What to do where a server's state was looked for, and is not. To make a new one there would be of no use to anybody.
+NO_SERVERS_STATE: Final = (
+    "give --state DIR of the server, as the user that runs it (of its service: sudo -u remsim-server remsim ... "
+    "--state /var/lib/remsim-server); a new server's is made by: remsim server init"
+)
 
 
 class RemsimError(Exception):

@@ -9,7 +9,7 @@ A = TypeVar("A")
 
 
 class ActionExecutor(Generic[A]):
-    """One for each coordinator.
+    """Carries out the actions of one coordinator.
 
     ``performers`` has one function for each class of action. An action may lead to events, and those to more actions:
     these wait in a queue until the ones before them are done. ``on_failure`` is told of an action that raised, and the

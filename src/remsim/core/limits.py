@@ -29,6 +29,7 @@ class LimitName(StrEnum):
     UNIDENTIFIED = "unidentified"
     UNIDENTIFIED_PER_SOURCE = "unidentified_per_source"
     CONNECTIONS = "connections"
+    PENDING = "pending"
     LINKS_PER_IDENTITY = "links_per_identity"
     TLS_HANDSHAKE = "tls_handshake"
     TLS_HANDSHAKE_TIME = "tls_handshake_time"

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from remsim.bankd.choice import PCSC, PCSCD, choose_without_asking
-from remsim.bankd.host.judging import BankFacts, judge_host, look_at_host, protocol_text
+from remsim.bankd.host.judging import CHECK, BankFacts, judge_host, look_at_host, protocol_text
+from remsim.bankd.reader_choice import PCSC, PCSCD, choose_without_asking
 from remsim.bankd.slots.csv import CSV_NAME, parse_slots_csv
-from remsim.config import BankdConfig, SlotReader, SlotSource, TextError, read_text
+from remsim.config import BankdConfig, SlotSource, TextError, read_text
 from remsim.core.errors import ConfigError
-from remsim.doctor.check import Finding, Outcome, Situation
+from remsim.core.finding import Finding, Outcome
+from remsim.doctor.check import Situation
 
-_NAME: Final = "pcscd"
 _CHOICE: Final = "reader"
 #: What stands in the way of reader pcscd, in few words.
 _IN_SHORT: Final = {
@@ -25,17 +25,8 @@ _IN_SHORT: Final = {
     "silent": "pcscd does not answer",
     "foreign": "no version that is known",
 }
-
-
 #: With these, the PC/SC library might do what the socket does not: there is no pcscd that we could wait for.
 _NO_PCSCD: Final = frozenset({"absent", "no socket", "nobody", "foreign"})
-
-
-def judge(facts: BankFacts, config: BankdConfig | None, rules: Sequence[SlotReader] = ()) -> list[Finding]:
-    """What is wrong. ``config`` is that of the bankd, if it is known; ``rules`` say which readers its slots want."""
-    return [
-        Finding(_NAME, Outcome(found.grade.value), found.text, found.mend) for found in judge_host(facts, config, rules)
-    ]
 
 
 def judge_choice(facts: BankFacts, config: BankdConfig | None) -> Finding:
@@ -59,11 +50,11 @@ async def check_pcscd(situation: Situation) -> Sequence[Finding]:
     """The readers of this host."""
     config = situation.bankd
     if config is not None and config.reader == "sim":
-        return [Finding(_NAME, Outcome.OK, "not needed: the cards are software")]
+        return [Finding(CHECK, Outcome.OK, "not needed: the cards are software")]
     if config is not None and config.reader not in (None, PCSCD, PCSC):
-        return [Finding(_NAME, Outcome.OK, f"not looked at: readers come from {config.reader}")]
+        return [Finding(CHECK, Outcome.OK, f"not looked at: readers come from {config.reader}")]
     facts = await look_at_host(os.environ, config)
-    findings = [judge_choice(facts, config), *judge(facts, config, () if config is None else config.slot)]
+    findings = [judge_choice(facts, config), *judge_host(facts, config, () if config is None else config.slot)]
     return findings if config is None else [*findings, *_csv_findings(config)]
 
 
@@ -78,9 +69,9 @@ def _csv_findings(config: BankdConfig) -> list[Finding]:
         text = read_text(file)
         read = parse_slots_csv(text, bank_id=config.bank_id, slots=config.slots, origin=str(file))
     except ConfigError as error:
-        return [Finding(_NAME, Outcome.PROBLEM, str(error), error.hint or "correct the file")]
+        return [Finding(CHECK, Outcome.PROBLEM, str(error), error.hint or "correct the file")]
     except TextError as error:
-        return [Finding(_NAME, Outcome.PROBLEM, f"{file}: {error}", error.hint)]
+        return [Finding(CHECK, Outcome.PROBLEM, f"{file}: {error}", error.hint)]
     except OSError as error:
-        return [Finding(_NAME, Outcome.PROBLEM, f"cannot read {file}: {error.strerror}", "check its path and rights")]
-    return [Finding(_NAME, Outcome.NOTE, warning, "correct the file") for warning in read.warnings]
+        return [Finding(CHECK, Outcome.PROBLEM, f"cannot read {file}: {error.strerror}", "check its path and rights")]
+    return [Finding(CHECK, Outcome.NOTE, warning, "correct the file") for warning in read.warnings]

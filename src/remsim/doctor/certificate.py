@@ -13,9 +13,10 @@ from typing import Final
 
 from remsim.causes import cause_of
 from remsim.core.errors import RemsimError
+from remsim.core.finding import Finding, Outcome
 from remsim.core.identity import Identity, Role
 from remsim.core.values import dataclass
-from remsim.doctor.check import Finding, Outcome, Situation
+from remsim.doctor.check import Situation
 from remsim.doctor.owner import is_of_another, not_looked_at
 from remsim.net.tls.contexts import TlsContexts
 from remsim.pki.clock import check_dates, is_from_future

@@ -8,11 +8,11 @@ A check looks at one thing, takes a few seconds at most, changes nothing, and ne
 import asyncio
 import importlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from enum import Enum
 from pathlib import Path
 from typing import Final, Protocol, cast
 
 from remsim.config import BankdConfig, ClientSlotConfig, HostPort, ServerConfig
+from remsim.core.finding import Finding, Outcome
 from remsim.core.identity import Role
 from remsim.core.installation import install_command
 from remsim.core.values import dataclass
@@ -20,26 +20,6 @@ from remsim.logs import get_logger
 
 #: A check that has not ended by then is given up.
 DEADLINE_S: Final = 20.0
-
-
-class Outcome(Enum):
-    """How bad it is."""
-
-    OK = "ok"
-    #: Worth knowing; the program works all the same.
-    NOTE = "note"
-    #: Something is wrong; the exit status tells.
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. ``mend`` says what to do, with the command where there is one."""
-
-    check: str
-    outcome: Outcome
-    text: str
-    mend: str = ""
 
 
 class RestCalls(Protocol):

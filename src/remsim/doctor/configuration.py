@@ -26,9 +26,10 @@ from remsim.config import (
     read_toml,
 )
 from remsim.core.errors import ConfigError
+from remsim.core.finding import Finding, Outcome
 from remsim.core.identity import Role
 from remsim.core.values import dataclass
-from remsim.doctor.check import Finding, Outcome, Situation
+from remsim.doctor.check import Situation
 from remsim.doctor.owner import not_looked_at
 from remsim.emulators import registry
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every host needs: a clock that is right."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import remsim
-from remsim.doctor.check import Finding, Outcome, Situation
+from remsim.core.finding import Finding, Outcome
+from remsim.doctor.check import Situation
+from remsim.net.runtime.commands import output_of
 
 _CLOCK_DEADLINE_S: Final = 3.0
 
@@ -33,20 +34,6 @@ def _installed() -> datetime:
 
 async def _is_synchronised() -> bool | None:
     """What the system says; None if it cannot be asked."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *("timedatectl", "show", "--property=NTPSynchronized", "--value"),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-    except OSError:
-        return None
-    try:
-        async with asyncio.timeout(_CLOCK_DEADLINE_S):
-            said, _ = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        return None
-    return {b"yes": True, b"no": False}.get(said.strip())
+    command = ("timedatectl", "show", "--property=NTPSynchronized", "--value")
+    said = await output_of(*command, deadline_s=_CLOCK_DEADLINE_S)
+    return None if said is None else {b"yes": True, b"no": False}.get(said.strip())

@@ -18,10 +18,11 @@ from typing import Final
 from remsim.causes import Cause, cause_of
 from remsim.config import HostPort
 from remsim.core.errors import RemsimError
+from remsim.core.finding import Finding, Outcome
 from remsim.core.identity import Identity, Role
 from remsim.core.values import dataclass
-from remsim.doctor.check import Finding, Outcome, Situation
-from remsim.doctor.told import TellsNothingError, Told, told_places
+from remsim.doctor.check import Situation
+from remsim.doctor.client_destinations import ClientDestination, TellsNothingError, client_destinations
 from remsim.net.runtime.tasks import all_of, in_thread
 from remsim.net.tls.contexts import Expectation, HandshakeError, LinkTls, TlsContexts
 from remsim.pki.credentials import Credentials
@@ -268,7 +269,7 @@ async def check_bankd(situation: Situation) -> Sequence[Finding]:
         return [Finding("bankd", Outcome.NOTE, f"not looked at: {error}", error.hint)]
     tls = link_tls(situation, Role.BANK)
     try:
-        places = told_places(rows, _own_clients(situation, tls))
+        places = client_destinations(rows, _own_clients(situation, tls))
     except TellsNothingError as error:
         return [Finding("bankd", Outcome.NOTE, str(error), error.hint)]
     if not places:
@@ -283,7 +284,7 @@ def _own_clients(situation: Situation, tls: LinkTls | None) -> list[Identity]:
     return own or ([] if tls is None else [tls.contexts.identity])
 
 
-async def _look_at_bankd(place: Told, tls: LinkTls | None) -> Finding:
+async def _look_at_bankd(place: ClientDestination, tls: LinkTls | None) -> Finding:
     if place.address is None:
         text = place.problem or f"the server has named no bankd to {place.peer}"
         return Finding(

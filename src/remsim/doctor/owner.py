@@ -8,7 +8,7 @@ import os
 import pwd
 from pathlib import Path
 
-from remsim.doctor.check import Finding, Outcome
+from remsim.core.finding import Finding, Outcome
 
 
 def is_of_another(path: Path) -> bool:

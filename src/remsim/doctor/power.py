@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from remsim.bankd.host.usb import UsbDevice, read_devices
-from remsim.doctor.check import Finding, Outcome, Situation
+from remsim.core.finding import Finding, Outcome
+from remsim.doctor.check import Situation
 
 _NAME: Final = "power"
 #: A hub without a power supply gets 500 mA, needs one unit of 100 mA itself, and has one for each of its ports.

@@ -14,8 +14,9 @@ from typing import Final
 
 from remsim.core.disk_room import judge_room, room_text
 from remsim.core.errors import RemsimError
+from remsim.core.finding import Finding, Outcome
 from remsim.doctor.certificate import judge_authority
-from remsim.doctor.check import Finding, Outcome, Situation
+from remsim.doctor.check import Situation
 from remsim.doctor.owner import is_of_another, not_looked_at
 from remsim.net.runtime.tasks import in_thread
 from remsim.pki import files
@@ -47,7 +48,9 @@ def judge_database(facts: DatabaseFacts, known: Sequence[str]) -> list[Finding]:
         return [Finding(_DATABASE, Outcome.PROBLEM, facts.reason, _mend_of(facts))]
     if facts.revision is None:
         what = "belongs to another program" if facts.has_tables else "is empty"
-        return [Finding(_DATABASE, Outcome.PROBLEM, f"the database {facts.name} {what}", _RESTORE)]
+        text = f"{facts.name} {what}"
+        text = text if text.startswith("the database ") else f"the database {text}"
+        return [Finding(_DATABASE, Outcome.PROBLEM, text, facts.hint or _RESTORE)]
     found: list[Finding] = []
     if facts.revision not in known:
         text = f"{facts.name} was written by a newer version of remsim (its form is {facts.revision})"

@@ -8,7 +8,8 @@ from typing import Final
 from remsim.config import parse_settings
 from remsim.config.simtrace2 import SimtraceSettings
 from remsim.core.errors import ConfigError, StartError
-from remsim.doctor.check import Finding, Outcome, Situation
+from remsim.core.finding import Finding, Outcome
+from remsim.doctor.check import Situation
 from remsim.emulators.simtrace2.boards import VERSION_STRING
 from remsim.emulators.simtrace2.emulator import selector_of
 from remsim.emulators.simtrace2.find import DeviceError, DeviceInfo, Found, Selector, choose, find

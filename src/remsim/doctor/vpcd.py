@@ -11,7 +11,8 @@ from typing import Final
 
 from remsim.config import HostPort, VpcdSettings, parse_settings
 from remsim.core.errors import ConfigError
-from remsim.doctor.check import Finding, Outcome, Situation
+from remsim.core.finding import Finding, Outcome
+from remsim.doctor.check import Situation
 
 #: proc(5): the state of a socket that listens.
 _LISTEN: Final = "0A"

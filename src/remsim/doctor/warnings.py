@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from remsim.core.errors import RemsimError
-from remsim.doctor.check import Finding, Outcome, Situation
+from remsim.core.finding import Finding, Outcome
+from remsim.doctor.check import Situation
 from remsim.net.runtime.tasks import in_thread
 
 _NAME: Final = "warnings"

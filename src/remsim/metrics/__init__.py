@@ -11,12 +11,13 @@ import asyncio
 import json
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from remsim import __version__
 from remsim.config import HostPort
 from remsim.core.errors import StartError
+from remsim.core.fairness import oldest_of_busiest
 from remsim.core.limits import Limit, LimitCounts, LimitName
 from remsim.metrics.instruments import Counter, Gauge, Histogram, Metric
 
@@ -29,7 +30,7 @@ M = TypeVar("M", bound=Metric)
 MAX_REQUEST_BYTES: Final = 8192
 #: From the connection to the last byte of the answer: a peer that is slower does not read metrics.
 REQUEST_DEADLINE_S: Final = 10.0
-#: Prometheus uses one connection; more are people looking. Beyond this a newcomer is dropped.
+#: Prometheus uses one connection; more are people looking. Beyond this the oldest makes room.
 MAX_CONNECTIONS: Final = 32
 
 
@@ -44,7 +45,7 @@ LIMITS: Final = (
         MAX_CONNECTIONS,
         "connections",
         "Prometheus uses one; more are people looking",
-        "a newcomer at the metrics port is dropped",
+        "of the source that has most, the oldest is closed; the newcomer gets its place",
     ),
     Limit(
         LimitName.METRICS_REQUEST,
@@ -141,7 +142,8 @@ class MetricsServer:
     def __init__(self, metrics: ProgramMetrics) -> None:
         self._metrics = metrics
         self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        # What is answered, with its source, the oldest first.
+        self._writers: dict[asyncio.StreamWriter, Hashable] = {}
         self.address = HostPort("", 0)
 
     async def __aenter__(self) -> Self:
@@ -176,9 +178,9 @@ class MetricsServer:
     async def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._writers) >= MAX_CONNECTIONS:
             self._metrics.limits.reached(LimitName.METRICS_CONNECTIONS)
-            writer.transport.abort()
-            return
-        self._writers.add(writer)
+            self._make_room()
+        # A connection that was reset before anybody looked has no address any more.
+        self._writers[writer] = (writer.get_extra_info("peername") or ("",))[0]
         # With nothing kept here, the end of ``drain`` is that of the answer.
         writer.transport.set_write_buffer_limits(high=0)
         try:
@@ -194,8 +196,13 @@ class MetricsServer:
             # The peer does not speak HTTP, or left; there is nobody to tell.
             writer.transport.abort()
         finally:
-            self._writers.discard(writer)
+            self._writers.pop(writer, None)
             writer.close()
+
+    def _make_room(self) -> None:
+        oldest = oldest_of_busiest((source, writer) for writer, source in self._writers.items())
+        del self._writers[oldest]
+        oldest.transport.abort()
 
     def _answer(self, request: bytes) -> bytes:
         lines = request.decode("latin-1").split("\r\n")

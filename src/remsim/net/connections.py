@@ -117,7 +117,14 @@ class ConnectionManager:
         ``networks`` are those from which a listener without TLS takes connections; None: from everywhere.
         """
         make = self._acceptor(factory, tls, networks)
-        listener = await listen(address, make, tasks=self._tasks, backlog=backlog, spare=self._limiter.spare)
+        listener = await listen(
+            address,
+            make,
+            tasks=self._tasks,
+            backlog=backlog,
+            spare=self._limiter.spare,
+            on_full=self._limiter.on_full,
+        )
         self._listeners.append(listener)
         return listener
 
@@ -287,6 +294,8 @@ class ConnectionManager:
     def forget(self, link: Link, reason: str) -> None:
         """Drop a link that is gone and tell the program, then the ``DialledLink`` that it belongs to."""
         del self._links[link.id]
+        if link.id in self._unidentified and link.connection.has_failed:
+            self._limiter.on_unidentified(link.peer, reason)
         self._identified(link)
         identity = self._proven.pop(link.id, None)
         if identity is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sends trace records as GSMTAP over UDP. What becomes of a datagram is nobody's business: a trace delays no card."""
+"""Sends trace records as GSMTAP over UDP. Datagrams that are lost are not noticed: a trace delays no card."""
 
 import asyncio
 import socket

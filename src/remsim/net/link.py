@@ -4,6 +4,7 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from time import perf_counter
 from typing import Final, Protocol, cast
@@ -93,10 +94,13 @@ def peer_address(sock_name: object) -> PeerAddress:
     if sock_name is None:
         return PeerAddress(IPv4Address(0), 0)
     host, port = cast(tuple[str, int], sock_name)[:2]
-    address: IPv4Address | IPv6Address = ip_address(host.partition("%")[0])
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return PeerAddress(address, port)
+    return PeerAddress(_read_host(host), port)
+
+
+@lru_cache(maxsize=1024)
+def _read_host(host: str) -> IPv4Address | IPv6Address:
+    address = ip_address(host.partition("%")[0])
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 class Link(asyncio.Protocol):

@@ -6,6 +6,7 @@ from typing import Final
 from remsim.config.models import Limits, Timers
 from remsim.core.episode import QUIET_S, RECURRENCES
 from remsim.core.limits import Limit, LimitName
+from remsim.net.accept.acceptor import MAX_PENDING
 from remsim.net.allowance import ACCEPTED_RATE, FIRST_RATE, Rate
 from remsim.net.connections import MAX_LINKS_PER_IDENTITY
 from remsim.net.link import FLUSH_TIMEOUT_S, MAX_FIRST_WRITE_BUFFER, MAX_WRITE_BUFFER
@@ -119,6 +120,14 @@ LISTENER_LIMITS: Final = (
         "what the system allows (LimitNOFILE) less a quarter, or less 1024 descriptors",
         "database, REST and readers must get descriptors whatever peers do",
         "the unidentified connection that waits longest is closed; where there is none, the newcomer",
+    ),
+    Limit(
+        LimitName.PENDING,
+        MAX_PENDING,
+        "connections of a listening socket",
+        "they wait until their source has its turn: in the kernel's own queue there are no turns, and a flood would "
+        "keep everybody out; where the system allows fewer than 34 000 descriptors, an eighth of these is the limit",
+        "of the source that has most, the one that waits longest is closed",
     ),
     Limit(
         LimitName.LINKS_PER_IDENTITY,

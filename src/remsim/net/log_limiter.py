@@ -32,12 +32,14 @@ EVENT_INTERVAL_S: Final = 1.0
 #: What net itself says of connections that never became a link.
 TLS_REFUSED: Final = "tls_refused"
 PLAINTEXT_REFUSED: Final = "plaintext_refused"
+#: And of those that became one without TLS, but whose peer never said in RSPRO who it is.
+PEER_UNIDENTIFIED: Final = "peer_unidentified"
 
 _BEGINS: Final = "lines_recur"
 _ENDED: Final = "lines_recurred"
 _TEXT: Final = "more of these lines are counted and said at debug level, until they have stopped for a while"
 #: An IPv6 network gives a peer more sources than can be remembered, so that all of these may come from one.
-_UNAUTHENTICATED: Final = frozenset({_BEGINS, _ENDED, TLS_REFUSED, PLAINTEXT_REFUSED})
+_UNAUTHENTICATED: Final = frozenset({_BEGINS, _ENDED, TLS_REFUSED, PLAINTEXT_REFUSED, PEER_UNIDENTIFIED})
 
 
 class LogRateLimiter:

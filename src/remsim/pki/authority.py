@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Self
 
+from remsim.core.errors import NO_SERVERS_STATE
 from remsim.core.identity import Identity
 from remsim.pki import codes, files, signing
 from remsim.pki.clock import Dates, Record, SigningClock, is_from_future, read_record
@@ -46,7 +47,11 @@ class Authority:
         """
         self._directory = directory
         if not (directory / CERTIFICATE_FILE).exists():
-            raise AuthorityError(f"there is no authority in {directory}", hint="create one with: remsim server init")
+            raise AuthorityError(
+                f"there is no authority in {directory.absolute()}",
+                # One made beside the server's own would issue certificates that nobody accepts.
+                hint=NO_SERVERS_STATE,
+            )
         files.check_private_directory(directory)
         self._load()
         self._ledger = Ledger(directory / LEDGER_FILE)

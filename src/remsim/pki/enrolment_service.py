@@ -10,8 +10,8 @@ Three requests, each a POST of one JSON object:
 ``/enrolment/renewal``      ``{"certificate", "request", "signature"}`` gives the same. The signature is that of the old
                             key; no code is needed.
 
-A host with neither a code nor a certificate gets nothing. Knows no HTTP: ``EnrolmentServiceError`` has a status, the
-rest is the router's business.
+A host with neither a code nor a certificate gets nothing. Knows no HTTP: ``EnrolmentServiceError`` has a status, and
+the router makes an answer of it.
 """
 
 from collections.abc import Mapping

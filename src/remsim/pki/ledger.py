@@ -19,8 +19,8 @@ from remsim.pki import files
 from remsim.pki.codes import StoredCode
 from remsim.pki.errors import AuthorityError
 
-#: Another process holds the ledger for milliseconds.
-_BUSY_TIMEOUT_S: Final = 10.0
+#: Another process holds the ledger for milliseconds. One that does not let go must not keep a server that stops.
+_BUSY_TIMEOUT_S: Final = 3.0
 _SCHEMA_VERSION: Final = 1
 
 _SCHEMA: Final = """

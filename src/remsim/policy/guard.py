@@ -29,6 +29,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 from remsim.card.filenames import application_prefix
@@ -44,6 +45,8 @@ BLOCKED_RESPONSE: Final = SW_CONDITIONS_NOT_SATISFIED.to_bytes(2)
 
 _HEADER: Final = 5
 _MAX_NAME: Final = 64
+#: Sets of rules whose tables are kept; most mappings of a bank have the same.
+_TABLES: Final = 64
 _CLA: Final = re.compile(r"([0-9A-F]{2})(?:/([0-9A-F]{2}))?", re.IGNORECASE)
 _INS: Final = re.compile(r"[0-9A-F]{2}", re.IGNORECASE)
 _STEP: Final = re.compile(r"[0-9A-F]{4}", re.IGNORECASE)
@@ -132,6 +135,14 @@ class RuleMatch:
         return self.action is Action.BLOCK
 
 
+@lru_cache(maxsize=_TABLES)
+def _by_instruction(rules: tuple[Rule, ...]) -> tuple[tuple[Rule, ...], ...]:
+    """Of each instruction byte, the rules that may be about it. Mappings with the same rules share it."""
+    return tuple(
+        tuple(rule for rule in rules if not rule.instructions or ins in rule.instructions) for ins in range(256)
+    )
+
+
 class Guard:
     """Watches the commands of one mapping. Cheap for those that no rule is about."""
 
@@ -141,9 +152,7 @@ class Guard:
         self.tracker = SelectionTracker() if tracker is None else tracker
         #: To be told of each command with the card's answer, and of each reset.
         self.on_exchange, self.on_reset = self.tracker.on_exchange, self.tracker.on_reset
-        self._rules: tuple[tuple[Rule, ...], ...] = tuple(
-            tuple(rule for rule in rules if not rule.instructions or ins in rule.instructions) for ins in range(256)
-        )
+        self._rules = _by_instruction(tuple(rules))
 
     def check(self, tpdu: bytes) -> RuleMatch | None:
         """What the rules say about a command before the card sees it; None: nothing."""

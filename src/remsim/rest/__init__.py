@@ -9,7 +9,8 @@
         for event in rest.events():
             print(event.kind, event.client_slot)
 
-``AsyncRest`` is the same for asyncio. Everything raises ``RestApiError``, one line with a hint.
+``AsyncRest`` is the same for asyncio. Everything raises ``RestApiError``, one line with a hint; a token that is none
+is a ``ConfigError`` at once.
 
 These names are loaded when first used: the server, which has the models in common with them, does without.
 """

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from remsim import __version__
+from remsim.core.bearer import bearer
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.pki.system_trust import system_trust
 from remsim.rest import models
@@ -64,7 +65,7 @@ class _Common:
         self._explain = explain
         self._headers = {"User-Agent": f"remsim/{__version__}", "Accept": "application/json"}
         if token is not None:
-            self._headers["Authorization"] = f"Bearer {token}"
+            self._headers["Authorization"] = bearer(token)
 
     def _verify(self, tls: "ssl.SSLContext | None") -> "ssl.SSLContext | bool":
         if tls is not None:

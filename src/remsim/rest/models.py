@@ -29,7 +29,11 @@ Id = Annotated[int, Field(ge=0, le=MAX_ID)]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-29T14:03:00.123Z"])]
 BankSlotText = Annotated[str, Field(pattern=f"^{BANK_SLOT}$", examples=["B1:3"])]
 ClientSlotText = Annotated[str, Field(pattern=f"^{CLIENT_SLOT}$", examples=["C7:0"])]
-_UNMAPPED: Final = "when its last mapping ended; absent: it has one, or had none since the server was started"
+_UNMAPPED: Final = (
+    "when its last mapping ended; absent: it has one, or had none since the server was started, "
+    "or the token is not for that one"
+)
+_HIDDEN: Final = "true: it has one, which the token is not for; nothing else is told of that. Else absent"
 ShortIccid = Annotated[str, Field(description="shortened, unless revealed", examples=["890010…0018"])]
 
 
@@ -292,6 +296,7 @@ class BankSlotModel(V2Model):
     iccid: ShortIccid | None = None
     lock: LockModel | None = None
     mapping: MappingModel | None = None
+    hidden_mapping: bool | None = Field(None, description=_HIDDEN)
     unmapped_since: Time | None = Field(None, description=_UNMAPPED)
     session: SessionModel | None = None
     health: SlotHealthModel | None = None
@@ -341,6 +346,7 @@ class ClientSlotModel(V2Model):
     version: str | None = None
     address: str | None = None
     mapping: MappingModel | None = None
+    hidden_mapping: bool | None = Field(None, description=_HIDDEN)
     unmapped_since: Time | None = Field(None, description=_UNMAPPED)
     health: ClientHealthModel | None = None
     session: ClientPhaseModel | None = None
@@ -366,6 +372,7 @@ class CardModel(V2Model):
     presence: PresenceObserved
     labels: list[str] = Field(description="those of the card; its slot may have others")
     mapping: MappingModel | None = None
+    hidden_mapping: bool | None = Field(None, description=_HIDDEN)
     inventory: InventoryModel | None = None
 
 

@@ -24,7 +24,9 @@ class WebhookModel(V2Model):
     created_at: Time
     paused_since: Time | None = Field(None, description="nothing is sent since then, and what happens waits")
     waiting: int = Field(ge=0, description="deliveries that wait")
-    failing_since: Time | None = Field(None, description="the oldest one that waits was tried in vain; it is of then")
+    failing_since: Time | None = Field(
+        None, description="when the oldest delivery that waits was made, if it has failed"
+    )
 
 
 class NewWebhookModel(WebhookModel):

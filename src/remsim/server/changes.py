@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Changes:
-    """One for the server. Costs nothing while nobody waits."""
+    """Lets any number of requests wait until something is different. Costs nothing while nobody waits."""
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Event] = set()

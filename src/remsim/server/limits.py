@@ -143,8 +143,9 @@ _REST: Final = (
         LimitName.EVENT_READERS,
         rest.MAX_READERS,
         "streams",
-        "a page or program has one; each wakes up at every change. All read the same 100 000 events, so a reader costs "
-        "no memory; the events take some 50 MB, and 95 MB at most",
+        "a page or program has one; each wakes up at every change. One token may have "
+        f"{rest.most_of_one(rest.MAX_READERS)} of them. All read the same 100 000 events, so a reader costs no memory; "
+        "the events take some 50 MB, and 95 MB at most",
         _ANSWER.format(503),
     ),
     Limit(
@@ -159,7 +160,7 @@ _REST: Final = (
         MAX_SESSIONS,
         "sessions of browsers",
         f"each lasts {SESSION_S / 3600:g} h; more than an installation has operators, and small",
-        "the oldest session ends: its browser is asked to log in",
+        "the oldest session of the token that has most ends: its browser is asked to log in",
     ),
     Limit(
         LimitName.PAGE_BOARDS,
@@ -179,7 +180,8 @@ _REST: Final = (
         LimitName.TRACE_READERS,
         rest.MAX_TRACE_READERS,
         "streams of traces",
-        "a page or program has one for each slot that it watches",
+        "a page or program has one for each slot that it watches. One token may have "
+        f"{rest.MAX_TRACE_READERS_OF_ONE}, so that it never takes all slots that can be traced",
         _ANSWER.format(503),
     ),
     Limit(
@@ -208,7 +210,7 @@ _REST: Final = (
         MAX_KEPT,
         f"answers of up to {MAX_KEPT_BYTES // 1024} KiB",
         "a caller that sends an Idempotency-Key may repeat itself within a day; few do so at all",
-        "the oldest answer is forgotten: that request would be done anew",
+        "the oldest answer of the token that has most is forgotten: that request would be done anew",
     ),
     Limit(
         LimitName.TOKEN_FAILURES,

@@ -37,7 +37,7 @@ class Usability:
 
 
 class MappingLacks:
-    """Of one mapping, at this moment: ``now`` in the server's own time, ``wall`` in seconds since 1970-01-01 UTC.
+    """What one mapping lacks at this moment: ``now`` in the server's time, ``wall`` in seconds since 1970-01-01 UTC.
 
     ``started_at`` is when the server was started, by the wall clock.
     """

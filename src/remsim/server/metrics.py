@@ -20,7 +20,7 @@ class ServerMetrics(ProgramMetrics):
 
     def __init__(self) -> None:
         super().__init__("server", limits=LIMITS)
-        #: What the server lacks, in words; replaced by who knows it.
+        #: What the server lacks, in words; the service replaces it when it has started.
         self.lacks: Callable[[], list[str]] = lambda: ["the server is starting"]
         self._warnings: Callable[[], Mapping[str, int]] = dict
         self.events = self.counter("events", "Events in the log, those below its level included", ["event"])

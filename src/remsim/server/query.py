@@ -271,6 +271,8 @@ class SlotInfo:
     reader: ReaderHealthInd | None = None
     #: Since when its bankd says what it says of a card, in the server's own time.
     heard_at: float | None = None
+    #: What its reader is called on the bank's host, as far as the bankd tells.
+    reader_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,15 +309,13 @@ class BankInfo(PeerInfo):
         """Where clients reach it."""
         return tuple(dict.fromkeys(place.address for place in self._peer.addresses))
 
-    @property
-    def mapping_count(self) -> int:
-        """How many live mappings it has."""
-        return len(self._coordinator.slotmap.live_of_bank(self.bank_id))
+    def mapping_count(self, counted: Callable[[BankSlot, ClientSlot], bool]) -> int:
+        """How many live mappings it has, of those that are ``counted``."""
+        return sum(counted(each.bank, each.client) for each in self._coordinator.slotmap.live_of_bank(self.bank_id))
 
-    @property
-    def removal_count(self) -> int:
-        """How many mappings it has still to remove."""
-        return len(self._coordinator.slotmap.removals_of_bank(self.bank_id))
+    def removal_count(self, counted: Callable[[BankSlot, ClientSlot], bool]) -> int:
+        """How many mappings it has still to remove, of those that are ``counted``."""
+        return sum(counted(each.bank, each.client) for each in self._coordinator.slotmap.removals_of_bank(self.bank_id))
 
     @property
     def tells_cards(self) -> bool:
@@ -332,11 +332,12 @@ class BankInfo(PeerInfo):
         """Its slots, and those beyond that are mapped."""
         peer = self._peer
         cards, status, heard, readers = self.cards, peer.slot_status, peer.slot_heard_at, peer.readers
+        names = {nr: told.report.reader for nr, told in peer.slot_health.items()}
         live = self._coordinator.slotmap.live_of_bank(self.bank_id)
         mappings = {mapping.bank.slot_nr: MappingInfo(mapping, self._coordinator, self._status) for mapping in live}
         slot_nrs = sorted({*range(self.number_of_slots), *mappings})
         return [
-            SlotInfo(nr, status.get(nr), cards.get(nr), mappings.get(nr), readers.get(nr), heard.get(nr))
+            SlotInfo(nr, status.get(nr), cards.get(nr), mappings.get(nr), readers.get(nr), heard.get(nr), names.get(nr))
             for nr in slot_nrs
         ]
 
@@ -413,6 +414,20 @@ class ServerQuery:
         connected = {peer.client for peer in self._coordinator.peers.clients() if peer.client is not None}
         return sorted({*self._coordinator.known.clients(), *mapped, *connected})
 
+    def is_known(self, slot: BankSlot | ClientSlot) -> bool:
+        """Whether a slot is one of a bank or client that is or was connected, or is mapped."""
+        slotmap, known, peers = self._coordinator.slotmap, self._coordinator.known, self._coordinator.peers
+        if isinstance(slot, ClientSlot):
+            is_mapped = slotmap.by_client_slot(slot) is not None or slotmap.parked_of_client(slot) is not None
+            return is_mapped or known.client(slot) is not None or peers.connected_client(slot) is not None
+        return slot.slot_nr < self._size_of_bank(slot.bank_id) or slotmap.by_bank_slot(slot) is not None
+
+    def _size_of_bank(self, bank_id: int) -> int:
+        peer, seen = self._coordinator.peers.by_bank(bank_id), self.seen_bank(bank_id)
+        if peer is not None:
+            return peer.number_of_slots
+        return seen.note.number_of_slots if seen is not None and isinstance(seen.note, NoteBank) else 0
+
     def seen_bank(self, bank_id: int) -> Seen | None:
         """What is remembered of a bank."""
         return self._coordinator.known.bank(bank_id)
@@ -426,8 +441,7 @@ class ServerQuery:
         bank = self.bank(bank_id)
         if bank is not None:
             return bank.slots
-        seen = self.seen_bank(bank_id)
-        size = seen.note.number_of_slots if seen is not None and isinstance(seen.note, NoteBank) else 0
+        size = self._size_of_bank(bank_id)
         mapped = {mapping.bank.slot_nr for mapping in self._coordinator.slotmap.live_of_bank(bank_id)}
         return [SlotInfo(nr, mapping=self.mapping(BankSlot(bank_id, nr))) for nr in sorted({*range(size), *mapped})]
 

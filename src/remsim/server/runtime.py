@@ -54,8 +54,8 @@ from remsim.server.core.leases import NoFreeCardError, TooManyLeasesError, Unkno
 from remsim.server.core.log_events import OF_OPERATORS, UNAUTHENTICATED_EVENTS
 from remsim.server.core.slotmap import ConflictError, Mapping
 from remsim.server.core.tracing import TraceFeed
+from remsim.server.core.warning_rules import Found
 from remsim.server.core.warnings import Severity, Warnings
-from remsim.server.core.watch import Found
 from remsim.server.lease_query import LeaseQuery
 from remsim.server.metrics import ServerMetrics
 from remsim.server.query import RuntimeStatus, ServerQuery
@@ -202,7 +202,7 @@ class ServerRuntime:
         """See StoreListener."""
         if self.audience is None or self.audience.is_empty:
             return [()] * len(decisions)
-        told = zip(decisions, self.coordinator.telling.of_batch(decisions), strict=True)
+        told = zip(decisions, self.coordinator.change_events.of_batch(decisions), strict=True)
         return [self._wanted(self.audience, events, wall) for (_, wall), events in told]
 
     def _wanted(self, audience: Audience, events: Iterable[LogEvent], wall: float) -> tuple[EventDraft, ...]:
@@ -283,6 +283,9 @@ class ServerRuntime:
             found, created, labels, follows, unparked=waiting, follow_changes=changes
         )
         if decision is None:
+            if by.request is not None and not is_trial:
+                # That nothing differed is the answer for good.
+                await self._store(None, change_entry(by, [], [], {}, {}))
             return
         if is_trial:
             # Gives back what was reserved for it.
@@ -520,7 +523,7 @@ class ServerRuntime:
         self.changes.ordered()
 
     def refuse(self, entry: Entry, event: str) -> None:
-        """Log, count and store that somebody was refused; not all of it, if he does it again and again."""
+        """Log, count and store that a caller was refused; of many refusals of one caller, not each is stored."""
         who = entry.actor.who
         fields = {"who": who, "peer": entry.actor.source, "target": entry.target, "reason": entry.detail}
         self._log_event(LogEvent("warning", event, fields=fields))
@@ -533,7 +536,7 @@ class ServerRuntime:
         else:
             self._metrics.limits.reached(LimitName.STORED_REFUSALS)
 
-    async def _store(self, decision: Decision, entry: Entry) -> None:
+    async def _store(self, decision: Decision | None, entry: Entry) -> None:
         done: asyncio.Future[int] = self._loop.create_future()
         self.store.submit(decision, done, entry)
         # The caller may stop waiting; the decision has been taken all the same.

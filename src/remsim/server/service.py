@@ -31,15 +31,16 @@ from remsim.server.api.resource import RestApplication
 from remsim.server.authority.audit import FOLLOWED, CertificateAudit
 from remsim.server.core.actions import StoredState
 from remsim.server.core.coordinator import Coordinator, ServerSettings
+from remsim.server.core.kept_answers import KeptAnswers
 from remsim.server.core.webhooks import Webhooks
 from remsim.server.lease_tokens import watch_lease_tokens
-from remsim.server.lookout import CertificateEnd, Lookout, Outside
 from remsim.server.metrics import ServerMetrics
 from remsim.server.page.overview_routes import mount as mount_page
 from remsim.server.rules import read_policy, reload_policy
 from remsim.server.runtime import ServerRuntime
 from remsim.server.store.page_files import PageFiles
 from remsim.server.store.writer import Store
+from remsim.server.warning_watch import CertificateEnd, Outside, WarningWatch
 from remsim.server.webhooks import WebhookSender
 from remsim.wire.messages.rspro import ComponentType, IpPort
 
@@ -129,7 +130,7 @@ class ServerService:
         if self.certificates is not None:
             steps.append(self.certificates.reload)
         tasks.vital(self._reload.run(*steps), name="reload")
-        await self._start_rest(runtime, tasks, rest_contexts, authority, hooks)
+        await self._start_rest(runtime, tasks, rest_contexts, authority, hooks, memory)
         self._dial_banks(runtime, security)
         runtime.status.is_open = True
         self.started.set()
@@ -218,7 +219,7 @@ class ServerService:
             looking = watch_authority(authority, log=self._log, on_looked=partial(self._follow, runtime, authority))
             tasks.vital(looking, name="authority")
         tasks.vital(watch_lease_tokens(runtime), name="lease-tokens")
-        tasks.vital(Lookout(runtime, self._outside(security, authority)).run(), name="lookout")
+        tasks.vital(WarningWatch(runtime, self._outside(security, authority)).run(), name="warning watch")
 
     def _follow(self, runtime: ServerRuntime, authority: "AuthorityMonitor") -> None:
         runtime.push_certified(authority.holders)
@@ -240,9 +241,12 @@ class ServerService:
         contexts: TlsContexts | None,
         authority: "AuthorityMonitor | None",
         webhooks: WebhookSender,
+        memory: StoredState,
     ) -> None:
         await self._warn_of_rest(runtime, is_protected=contexts is not None)
-        self.app = build_app(runtime, self._metrics, webhooks, is_open=self._config.rest_open)
+        kept = KeptAnswers(self._metrics.limits, memory.requests, wall=time.time(), now=time.monotonic())
+        runtime.store.on_settled = kept.settle
+        self.app = build_app(runtime, self._metrics, webhooks, is_open=self._config.rest_open, kept=kept)
         self.app.state.settings = plain_settings(self._config)
         mount_page(
             self.app,

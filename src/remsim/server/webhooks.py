@@ -59,7 +59,7 @@ Networks = Sequence[IPv4Network | IPv6Network] | None
 
 
 class WebhookSender:
-    """One for the server."""
+    """Sends what waits for each webhook, and notes what came of it."""
 
     def __init__(
         self, runtime: ServerRuntime, table: Webhooks, *, tasks: TaskOwner, networks: Networks, log: Logger
@@ -222,6 +222,9 @@ class WebhookSender:
                 continue
             delivery = queue.pending[0]
             error = await self._send(queue.hook, delivery)
+            if self._is_stopped:
+                # What came of it is not stored any more, so it may be sent once more after the next start.
+                return
             self._keep(self.table.on_result(queue, delivery, error, time.time()))
             if error:
                 self._log.warning(
@@ -244,6 +247,8 @@ class WebhookSender:
                 address = await self._address(host, hook.url)
                 if address is None:
                     return f"{host} has no address to which events may be sent"
+                if self._is_stopped:
+                    return "the server stops"
                 url = httpx2.URL(hook.url)
                 headers = {
                     "Host": url.netloc.decode("ascii"),

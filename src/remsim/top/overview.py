@@ -134,7 +134,7 @@ class Overview:
             mapping = slot.mapping
             shown = ", ".join(slot.labels) or slot.iccid or ""
             if mapping is None:
-                client, state, age = "", "", _age(slot.card, at, now)
+                client, state, age = "hidden" if slot.hidden_mapping else "", "", _age(slot.card, at, now)
             else:
                 client = mapping.client
                 state, age = _mapping_words(slot), _age(mapping.usability or mapping.state, at, now)
@@ -150,7 +150,8 @@ class Overview:
             client = kept.model
             if isinstance(client, ClientSlotModel):
                 mapping = client.mapping
-                bank = "" if mapping is None else mapping.bank or ""
+                hidden = "hidden" if client.hidden_mapping else ""
+                bank = hidden if mapping is None else mapping.bank or ""
                 name = ", ".join(client.labels) or client.name or ""
                 age = age_text(_age(client.link, kept.at, now))
                 cells = (client.slot, client.link.state, age, _cut(name), bank, _cut(client.version or ""))

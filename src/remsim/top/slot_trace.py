@@ -18,7 +18,7 @@ _FINAL: Final = frozenset({400, 401, 403, 404})
 
 
 class SlotTrace:
-    """One slot's, until it is cancelled or the server refuses. ``show`` gets each line, and how it is to look."""
+    """Follows one slot until it is cancelled or the server refuses. ``show`` gets each line, and how it is to look."""
 
     def __init__(self, slot: str, connect: Callable[[], AsyncRest], show: Callable[[str, Tone], None]) -> None:
         self.slot = slot

@@ -8,7 +8,7 @@ middle of a card's use, so what files hold is hidden until a file is selected in
 from collections.abc import Callable
 from typing import Final
 
-from remsim.card.filenames import file_name
+from remsim.card.filenames import path_names
 from remsim.card.instructions import describe_command
 from remsim.card.reset import ResetKind
 from remsim.core.ids import BankSlot, ClientSlot
@@ -53,7 +53,7 @@ def _nobody() -> None:
 
 
 class SlotTap:
-    """One slot's. ``until`` is when the trace ends by itself; ``on_left_out`` is called for each record too many."""
+    """Records of one slot. ``until``: when the trace ends by itself; ``on_left_out`` is called for each left out."""
 
     def __init__(self, until: float, *, on_left_out: Callable[[], None] = _nobody) -> None:
         self.until = until
@@ -90,7 +90,7 @@ class SlotTap:
             return
         words = _MALFORMED if command.hidden & set(range(_HEADER)) else describe_command(tpdu)
         if file is not None and isinstance(file[-1], int):
-            words += f" [{file_name(file[-1])}]"
+            words += f" [{path_names(file)[-1]}]"
         if failure:
             words += f": {failure}"
         self._add(

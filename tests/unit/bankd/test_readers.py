@@ -3,9 +3,8 @@
 
 import io
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 
@@ -133,6 +132,29 @@ async def test_twins_are_reported_for_the_bank(tasks: TaskOwner, tmp_path: Path,
     assert log.getvalue().count("readers_indistinguishable") == 1
 
 
+async def test_reader_whose_port_is_known_late_gets_its_slot(
+    tasks: TaskOwner, tmp_path: Path, log: io.StringIO
+) -> None:
+    # Another program held it when it was asked.
+    first, second = "ACS 00 00", "ACS 01 00"
+    source = ScriptedSource(ScriptedReader(first), ScriptedReader(second))
+    source.places[first] = "1-1"
+    stand = Stand(tasks, tmp_path, source, AutoPlan(3))
+    await stand.readers.start()
+    source.tell(first, Presence.PRESENT)
+    source.tell(second, Presence.PRESENT)
+    assert stand.names() == [first, None, None]
+    assert log.getvalue().count("readers_indistinguishable") == 1
+    stand.said.clear()
+    source.places[second] = "1-2"
+    source.tell(second, Presence.PRESENT, "its USB port is known")
+    assert stand.names() == [first, second, None]
+    # Nothing happened at the other one.
+    assert {said[0] for said in stand.said} == {1}
+    source.tell(second, Presence.ABSENT)
+    assert stand.names() == [first, second, None]
+
+
 async def test_readers_that_a_source_gives_one_name_are_not_used(
     tasks: TaskOwner, tmp_path: Path, log: io.StringIO
 ) -> None:
@@ -148,23 +170,16 @@ async def test_readers_that_a_source_gives_one_name_are_not_used(
     assert f'reader="{A}"' in line
 
 
-class PlacedSource(ScriptedSource):
-    """Knows where its readers are plugged in."""
-
-    places: Mapping[str, str] = MappingProxyType({"ACS 00 00": "1-1", "ACS 01 00": "1-2"})
-
-    def place(self, name: str) -> str:
-        return self.places[name]
-
-
 async def test_equal_readers_get_slots_by_where_they_are_plugged_in(tasks: TaskOwner, tmp_path: Path) -> None:
-    first, second = PlacedSource.places
-    stand = Stand(tasks, tmp_path, PlacedSource(ScriptedReader(first), ScriptedReader(second)), AutoPlan(3))
+    first, second = "ACS 00 00", "ACS 01 00"
+    source = ScriptedSource(ScriptedReader(first), ScriptedReader(second))
+    source.places |= {first: "1-1", second: "1-2"}
+    stand = Stand(tasks, tmp_path, source, AutoPlan(3))
     await stand.readers.start()
     assert stand.names() == [first, second, None]
     await stand.readers.stop()
-    swapped = PlacedSource(ScriptedReader(first), ScriptedReader(second))
-    swapped.places = {first: "1-2", second: "1-1"}
+    swapped = ScriptedSource(ScriptedReader(first), ScriptedReader(second))
+    swapped.places |= {first: "1-2", second: "1-1"}
     stand = Stand(tasks, tmp_path, swapped, load_auto(tmp_path / "slots.json", 3))
     await stand.readers.start()
     assert stand.names() == [second, first, None]

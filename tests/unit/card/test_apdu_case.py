@@ -63,13 +63,16 @@ class TestRepeatedAfter6C:
         decision = decide(h("81cabf200b"), previous=self.previous(0x6C0B, "81cabf2000"))
         assert decision == CaseDecision(Direction.FORWARD, Case.FROM_CARD, CaseSource.REPEATED)
 
-    def test_repeated_with_a_shorter_length_is_forwarded(self) -> None:
-        decision = decide(h("81cabf2005"), previous=self.previous(0x6C0B, "81cabf2000"))
-        assert decision.origin is CaseSource.REPEATED
+    @pytest.mark.parametrize(("before", "after"), [("81cabf2000", "81cabf2005"), ("81ca00fe00", "81ca00fe02")])
+    def test_another_length_may_be_that_of_data(self, before: str, after: str) -> None:
+        # A list asked for without data, then with the tags that are wanted: forwarded, it costs the modem its card.
+        decision = decide(h(after), previous=self.previous(0x6C2D, before))
+        assert decision == CaseDecision(Direction.RECEIVE, Case.BOTH, CaseSource.TABLE)
 
-    def test_unknown_command_repeated_is_forwarded(self) -> None:
-        decision = decide(h("80e000000b"), previous=self.previous(0x6C0B, "80e0000000"))
-        assert decision.direction is Direction.FORWARD
+    @pytest.mark.parametrize("p3", ["0b", "05"])
+    def test_unknown_command_repeated_is_forwarded(self, p3: str) -> None:
+        decision = decide(h("80e00000" + p3), previous=self.previous(0x6C0B, "80e0000000"))
+        assert decision == CaseDecision(Direction.FORWARD, Case.FROM_CARD, CaseSource.REPEATED)
 
     def test_command_that_brought_data_is_repeated_with_the_stated_length_only(self) -> None:
         previous = self.previous(0x6C08, "00a4000402", Direction.RECEIVE)

@@ -84,6 +84,15 @@ from remsim.card.apdu_case import Case, look_up
         ("0cca006610", 4),
         ("e5ca006608", 4),
         ("80ca5a0a10", 2),
+        # So it does in every command of ISO/IEC 7816-4: Le is a data object, too.
+        ("0cb000000d", 4),
+        ("0db201040d", 4),
+        ("0484000008", 4),
+        ("60b0000010", 4),
+        ("1cb0000010", 4),
+        ("0cb0000000", 2),
+        ("0cc0000010", 2),
+        ("0cd6000010", 3),
         # Toolkit commands on all channels.
         ("8010000005", 3),
         ("8110000005", 3),

@@ -1,7 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names of files and applications."""
 
-from remsim.card.filenames import application_name, application_prefix, file_name, is_ambiguous_aid
+import pytest
+
+from remsim.card.filenames import (
+    NAMED_PATHS,
+    application_name,
+    application_prefix,
+    file_name,
+    is_ambiguous_aid,
+    path_names,
+)
+from remsim.card.instructions import describe_command
 
 
 def test_known_identifiers_have_names_and_others_their_digits() -> None:
@@ -23,3 +33,25 @@ def test_partial_aid_that_ends_before_a_known_one_is_ambiguous() -> None:
 def test_digits_with_which_an_application_begins() -> None:
     assert application_prefix("ADF.ISIM") == "A0000000871004"
     assert application_prefix("ADF.NONE") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ((0x3F00, 0x7F20, 0x6F38), ["MF", "DF.GSM", "EF.SST"]),
+        (("ADF.USIM", 0x6F38), ["ADF.USIM", "EF.UST"]),
+        (("ADF.ISIM", 0x6F07), ["ADF.ISIM", "EF.IST"]),
+        (("ADF.ISIM", 0x6F3C), ["ADF.ISIM", "EF.SMS"]),
+        (("ADF.USIM", 0x5FC0, 0x4F07), ["ADF.USIM", "DF.5GS", "EF.SUCI_CALC_INFO"]),
+        ((0x4F07,), ["4F07"]),
+    ],
+)
+def test_name_is_that_of_the_directory(path: tuple[int | str, ...], names: list[str]) -> None:
+    assert path_names(path) == names
+    if len(path) > 1:
+        assert path in NAMED_PATHS[names[-1]], "what is printed can be typed"
+
+
+def test_command_names_the_file_of_the_directory_in_its_path() -> None:
+    assert describe_command(bytes.fromhex("00a40804047f206f38")) == "SELECT DF.GSM/EF.SST"
+    assert describe_command(bytes.fromhex("00a40804067fff5fc04f0a")) == "SELECT current ADF/DF.5GS/EF.ROUTING_INDICATOR"

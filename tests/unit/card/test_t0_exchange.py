@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from remsim.card.errors import TpduError
-from remsim.card.t0_exchange import exchange_apdu, first_tpdu
+from remsim.card.t0_exchange import exchange_apdu, first_tpdu, mend_tpdu
 
 
 def play(apdu: str, *conversation: tuple[str, str]) -> str:
@@ -34,6 +34,22 @@ def play(apdu: str, *conversation: tuple[str, str]) -> str:
 )
 def test_first_tpdu_by_case(apdu: str, tpdu: str) -> None:
     assert first_tpdu(bytes.fromhex(apdu)).hex() == tpdu
+
+
+@pytest.mark.parametrize(
+    ("raw", "tpdu"),
+    [
+        ("00a40004023f0000", "00a40004023f00"),
+        ("80f20000000168", "80f2000000"),
+        ("00a40004023f00", "00a40004023f00"),
+        ("00b0000002", "00b0000002"),
+        ("00a40004023f", "00a40004023f"),
+        ("00a40004", "00a40004"),
+        ("", ""),
+    ],
+)
+def test_apdu_in_place_of_a_tpdu_is_mended(raw: str, tpdu: str) -> None:
+    assert mend_tpdu(bytes.fromhex(raw)).hex() == tpdu
 
 
 def test_longest_command_fits() -> None:
@@ -109,6 +125,12 @@ def test_more_than_one_part_is_joined() -> None:
 def test_wrong_length_is_repeated_once() -> None:
     assert play("00b0000000", ("00b0000000", "6c02"), ("00b0000002", "aabb9000")) == "aabb9000"
     assert play("00b0000000", ("00b0000000", "6c02"), ("00b0000002", "6c03")) == "6c03"
+
+
+@pytest.mark.parametrize("asked", ["80f2000002", "80f20000000002"])
+def test_more_than_le_is_not_given_to_a_program_whose_buffer_may_be_no_longer(asked: str) -> None:
+    # STATUS is given whole or not at all (TS 102 221, clause 11.1.2).
+    assert play(asked, ("80f2000002", "6c04"), ("80f2000004", "620282019000")) == "62029000"
 
 
 def test_repetition_may_announce_more() -> None:

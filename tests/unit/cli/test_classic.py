@@ -247,6 +247,11 @@ def test_words_come_from_the_process_by_default(services: Services, monkeypatch:
         (classic.bankd, "-i h -e x", "remsim-bankd: -e x: is not a log level"),
         (classic.server, "--foo", "remsim-server: unrecognized arguments: --foo"),
         (
+            classic.bankd,
+            "-i ::1 -b",
+            "remsim-bankd: argument -b/--bank-id: expected one argument; hint: see remsim-bankd -h",
+        ),
+        (
             classic.client_shell,
             "--card-wait-s 1",
             "remsim-client-shell: unrecognized arguments: --card-wait-s 1; hint: see remsim-client-shell -h",

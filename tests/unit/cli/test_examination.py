@@ -9,6 +9,8 @@ import pytest
 from remsim.cli import examination
 from remsim.cli.main import main
 from remsim.config import CtlConfig
+from remsim.core.finding import Finding, Outcome
+from remsim.core.identity import Role
 
 
 class Rest:
@@ -48,3 +50,12 @@ def test_server_is_asked_where_its_configuration_says(
     file.write_text(f'rspro = "127.0.0.1:1"\nstate_dir = "{state}"\nplaintext = true\n{setting}\n', encoding="utf-8")
     main(["doctor", "server", "--config", str(file)])
     assert [str(one) for one in asked] == [url]
+
+
+def test_what_another_program_says_of_itself_forges_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    answers = examination._Report(is_json=False)
+    answers.add(Role.SERVER, Finding("port", Outcome.PROBLEM, "held by \x1b[2Jx\r\nok disk", "end \x1b]0;y\x07 it"))
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert len(shown.splitlines()) == 2
+    assert r"\x1b[2Jx\r\nok" in shown

@@ -37,6 +37,9 @@ def target(environ: Environment, rest: str | None = None, authority: str | None 
         (None, "https://127.0.0.1:9997"),
         ("localhost", "https://localhost:9997"),
         ("[::1]:5", "https://[::1]:5"),
+        # As a server of this host is told where to listen.
+        (":5", "https://127.0.0.1:5"),
+        ("0.0.0.0:5", "https://127.0.0.1:5"),
         ("https://127.0.0.1:5", "https://127.0.0.1:5"),
         ("https://localhost/api/backend/v1", "https://localhost"),
     ],

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from remsim.cli.trace import TraceWatch
-from remsim.cli.tracing import LineOutput
+from remsim.cli.trace_output import LineOutput
 from remsim.rest import Rest, RestApiError
 from remsim.rest.captures import packet_of
 from remsim.rest.trace_lines import ends_text, line_of

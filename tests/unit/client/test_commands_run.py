@@ -7,6 +7,8 @@ import pytest
 
 from remsim.card.apdu_case import CommandRules, UnknownCommandPolicy, parse_override
 from remsim.client import commands as module
+from remsim.client.core.assignment import Assignment
+from remsim.client.core.notices import NoticeKind, Notices
 from remsim.config import ClientRunConfig
 from remsim.emulators.base import CardEmulator
 from remsim.emulators.driven import DrivenEmulator
@@ -43,4 +45,17 @@ def test_emulators_get_the_rules_for_commands(monkeypatch: pytest.MonkeyPatch) -
     assert [emulator.rules for emulator in made] == [
         [CommandRules((of_all,), UnknownCommandPolicy.RECEIVE)],
         [CommandRules((own, of_all), UnknownCommandPolicy.RECEIVE)],
+    ]
+
+
+def test_person_at_the_shell_hears_of_a_refusal_once_and_in_words() -> None:
+    said: list[str] = []
+    watcher = module._SlotWatcher()
+    watcher.say = said.append
+    notices = Notices(Assignment(None))
+    for text in ("identity_in_use", "identity_in_use", "illegal_client_id"):
+        watcher.on_notice(None, notices.make(NoticeKind.SERVER_REFUSED, text))
+    assert said == [
+        "the server refuses us: another program with this client number is connected; stop one of the two",
+        "the server refuses us: it does not let this client number in; its log says why",
     ]

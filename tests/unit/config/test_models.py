@@ -28,6 +28,25 @@ def test_rest_is_on_all_addresses_only_over_tls_or_where_that_was_asked_for() ->
     assert told.rest_address(is_protected=True) == told.rest_address(is_protected=False) == told.rest
 
 
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:5", HostPort("127.0.0.1", 5)),
+        ("https://lab.example:5", HostPort("lab.example", 5)),
+        ("http://[::1]:5/", HostPort("::1", 5)),
+        ("HTTPS://lab.example", HostPort("lab.example", 9997)),
+    ],
+)
+def test_where_rest_is_may_be_written_as_the_url_that_callers_have(text: str, address: HostPort) -> None:
+    assert ServerConfig.model_validate({"state_dir": STATE, "rest": text}).rest == address
+
+
+@pytest.mark.parametrize("text", ["https://lab.example/below", "ftp://lab.example", "https://"])
+def test_other_urls_say_nothing_of_where_to_serve(text: str) -> None:
+    with pytest.raises(ValidationError, match="is a URL"):
+        ServerConfig.model_validate({"state_dir": STATE, "rest": text})
+
+
 def test_defaults_are_the_classic_ports() -> None:
     server, bankd, client = ServerConfig(state_dir=STATE), BankdConfig(state_dir=STATE), ClientConfig()
     assert (server.rspro, server.rest) == (HostPort("", 9998), None)

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from remsim.config import BankdConfig, HostPort
+from remsim.core.finding import Finding, Outcome
 from remsim.core.identity import Identity, Role
 from remsim.doctor import certificate, owner
 from remsim.doctor.certificate import check_certificate, judge, read_state
-from remsim.doctor.check import Finding, Outcome, Situation
+from remsim.doctor.check import Situation
 from remsim.pki.authority import AUTHORITY_LIFETIME
 from remsim.pki.credentials import Credentials
 from remsim.pki.facts import decode_pem, read_certificate

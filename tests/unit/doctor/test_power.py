@@ -7,9 +7,10 @@ import pytest
 
 from remsim.bankd.host.usb import UsbDevice, read_devices
 from remsim.config import BankdConfig, HostPort
+from remsim.core.finding import Outcome
 from remsim.core.identity import Role
 from remsim.doctor import power
-from remsim.doctor.check import Outcome, Situation
+from remsim.doctor.check import Situation
 from remsim.doctor.power import check_power, judge_power
 
 

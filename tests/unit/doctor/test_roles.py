@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from remsim.config import HostPort
+from remsim.core.finding import Outcome
 from remsim.core.identity import Role
-from remsim.doctor.check import Outcome, Situation
+from remsim.doctor.check import Situation
 from remsim.doctor.configuration import Given, check_configuration, read_situation
 from remsim.doctor.roles import find_places, place_of, role_of_file
 

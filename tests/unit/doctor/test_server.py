@@ -13,8 +13,9 @@ from types import SimpleNamespace
 import pytest
 
 from remsim.config import BankdConfig, HostPort, ServerConfig
+from remsim.core.finding import Finding, Outcome
 from remsim.core.identity import Role
-from remsim.doctor.check import Finding, Outcome, Situation
+from remsim.doctor.check import Situation
 from remsim.doctor.server import (
     check_authority,
     check_database,

@@ -5,8 +5,9 @@ import pytest
 
 from remsim.config import ClientSlotConfig, HostPort
 from remsim.core.errors import StartError
+from remsim.core.finding import Finding, Outcome
 from remsim.doctor import usb
-from remsim.doctor.check import Finding, Outcome, Situation
+from remsim.doctor.check import Situation
 from remsim.doctor.usb import UDEV_RULE, check_usb
 from remsim.emulators.simtrace2.find import DeviceError, DeviceInfo, Found
 from remsim.emulators.simtrace2.usb import NobodyListens, UsbPort

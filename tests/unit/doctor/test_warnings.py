@@ -5,8 +5,9 @@ import pytest
 
 from remsim.config import HostPort
 from remsim.core.errors import RemsimError
+from remsim.core.finding import Outcome
 from remsim.core.identity import Role
-from remsim.doctor.check import ROLE_CHECKS, Outcome, Situation, examine
+from remsim.doctor.check import ROLE_CHECKS, Situation, examine
 from remsim.doctor.warnings import check_warnings
 
 

@@ -317,3 +317,10 @@ class TestNormalStarts:
     def test_everything_else_is_a_change(self, command: str) -> None:
         found = policy('[presets]\npin-change = "block"\n').guard_for(BANK, CLIENT)
         assert action(found, command) is Action.BLOCK
+
+
+def test_mappings_with_the_same_rules_share_their_table() -> None:
+    rules = policy('[[rule]]\nname = "a"\naction = "block"\nins = ["B2"]\nclients = ["7"]\n')
+    one, other = rules.guard_for(BANK, CLIENT), rules.guard_for(BankSlot(1, 1), CLIENT)
+    assert one._rules is other._rules
+    assert rules.guard_for(BANK, ClientSlot(7, 0))._rules is not one._rules

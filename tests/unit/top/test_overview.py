@@ -81,6 +81,15 @@ def test_slots_stand_in_their_order_with_ages_that_go_on() -> None:
     assert [row.is_wrong for row in rows] == [True, True, True]
 
 
+def test_mapping_that_the_token_is_not_for_is_called_hidden() -> None:
+    overview = Overview()
+    seen = client("C7:0")
+    seen = seen.model_copy(update={"slots": [seen.slots[0].model_copy(update={"hidden_mapping": True})]})
+    overview.replace([bank(1)], [slot("B1:0", hidden_mapping=True), slot("B1:1")], [seen], 100.0)
+    assert [row.cells[3] for row in overview.slot_rows(100.0)] == ["hidden", ""]
+    assert [row.cells[4] for row in overview.client_rows(100.0)] == ["hidden"]
+
+
 def test_problem_of_a_bank_stands_for_those_of_its_slots() -> None:
     found = filled().problems(101.0)
     assert [(problem.where, problem.age_s) for problem in found] == [("C7:0-B1:1", 4.0), ("B10", 6.0), ("B1:0", None)]

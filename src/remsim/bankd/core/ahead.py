@@ -32,12 +32,14 @@ from remsim.bankd.core.actions import (
 from remsim.bankd.core.session import BankdCounts, CardSession, SessionOwner
 from remsim.bankd.core.states import CardEvent, CardState
 from remsim.card.status import SW_WRONG_LENGTH
+from remsim.card.t0_exchange import mend_tpdu
+from remsim.card.tpdu import is_well_formed
 from remsim.core.ids import ClientSlot
 from remsim.policy.guard import BLOCKED_RESPONSE
 from remsim.session.ledger import Standing
 from remsim.wire.link.actions import Send
 from remsim.wire.messages.extensions import AheadInd
-from remsim.wire.messages.rspro import MAX_COMMAND, MIN_COMMAND
+from remsim.wire.messages.rspro import MAX_COMMAND
 
 _WRONG_LENGTH: Final = SW_WRONG_LENGTH.to_bytes(2)
 #: Where other modems use cards that answer at once, a command of theirs takes less than a guess: one in so many seconds
@@ -105,7 +107,7 @@ class AheadRun:
         self._guesses = 0
         # Commands of this modem, and of all others as last looked at, whose card answered at once.
         self._at_once = 0
-        # What was before this session is nobody else at work.
+        # What was counted before this session says nothing of others that work beside it.
         self._others_at_once = counts.at_once
         # Others have sent such commands until shortly before this time; and when the last guess was made.
         self._busy_until = self._guessed_at = 0.0
@@ -169,6 +171,8 @@ class AheadRun:
         if slot.state is not CardState.READY or not is_ours or not 1 <= len(tpdu) <= MAX_COMMAND:
             session.put_off(tag, tpdu, origin, now)
             return None
+        if not is_well_formed(tpdu):
+            tpdu = mend_tpdu(tpdu)
         decision = self._plan.on_command(tag, tpdu, now, is_over_link=tag == self._newest)
         self._policy.on_distance(session.client, self._plan.pace.round_trip)
         self._note_used()
@@ -224,7 +228,7 @@ class AheadRun:
     def _run_command(self, now: float) -> bytes | None:
         assert self._command is not None
         tpdu, guard = self._command[1], self._session.guard
-        if len(tpdu) < MIN_COMMAND:
+        if not is_well_formed(tpdu):
             return self._finish(_WRONG_LENGTH, now, was_run=False)
         if guard is not None and guard.blocks(tpdu, now):
             return self._finish(BLOCKED_RESPONSE, now, was_run=False)

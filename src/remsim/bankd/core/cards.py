@@ -229,7 +229,7 @@ class CardSlots:
         position = self.positions[slot_nr]
         position.step(CardEvent.OPENED)
         position.atr, position.fault = atr, None
-        position.record.atr = atr
+        position.record.on_opened(atr)
         self.reports.on_changed(position, now)
         session = position.powered_for = position.session
         connection = session.connection if session is not None else None

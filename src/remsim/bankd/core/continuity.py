@@ -52,7 +52,7 @@ class HoldCounts:
 
 
 class Continuity:
-    """Of one session, from the powering up of its card on."""
+    """What makes one session outlive its link, from the powering up of its card on."""
 
     __slots__ = ("_awaited", "_since", "edges", "hold", "is_unsettled", "ledger", "owes_atr", "proof", "tokens")
 

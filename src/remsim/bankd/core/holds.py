@@ -3,8 +3,8 @@
 
 A session can be held once its card is powered for a client that can return (ability ``resume.1``). When its link is
 lost, it is DETACHED: the card goes on with the command in progress, and the ledger keeps its response. Within the hold
-time the client returns over another link, with the token. The connections themselves are the business of
-``connections``.
+time the client returns over another link, with the token. ``connections`` has the connections
+themselves.
 """
 
 from typing import Final, Protocol

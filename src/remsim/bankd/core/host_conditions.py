@@ -9,7 +9,7 @@ from remsim.wire.messages.health import MAX_CODE, MAX_CONDITION, MAX_CONDITIONS,
 
 
 class HostConditions:
-    """One for the bank. ``out`` takes the lines for the log."""
+    """What is wrong with the host, told when it begins and ends. ``out`` takes the lines for the log."""
 
     def __init__(self, out: list[BankdAction]) -> None:
         self._out = out

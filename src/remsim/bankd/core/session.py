@@ -38,6 +38,8 @@ from remsim.bankd.core.states import (
 from remsim.card.identity import CardIdentity
 from remsim.card.reset import ResetKind
 from remsim.card.status import SW_WRONG_LENGTH
+from remsim.card.t0_exchange import mend_tpdu
+from remsim.card.tpdu import is_well_formed
 from remsim.core.identity import Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
@@ -51,7 +53,6 @@ from remsim.trace.tap import SlotTap
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.messages.rspro import (
     MAX_COMMAND,
-    MIN_COMMAND,
     ConnectClientReq,
     ResumeInd,
     SessionEnd,
@@ -59,7 +60,7 @@ from remsim.wire.messages.rspro import (
 
 #: Commands of one client that wait for its card. A modem has one in flight; more is a client that does not listen.
 MAX_QUEUED: Final = 256
-#: What a command gets that is too short to be one; no reader takes it.
+#: What is no command gets: its length is not what its P3 says.
 _WRONG_LENGTH: Final = SW_WRONG_LENGTH.to_bytes(2)
 
 # Python 3.11 takes longer to find a member of an enum by its name than to look the next state up, so the members that
@@ -456,7 +457,7 @@ class CardSession(Stateful[HoldState, HoldEvent]):
         """Take a command: run it, queue it, or end the session (rspro.md, 9.3).
 
         Returns the response if it is there at once. Else ``complete`` follows, unless the session ends before. One that
-        is too short, or that a rule blocks, does not reach the card.
+        is no command of T=0, or that a rule blocks, does not reach the card.
         """
         slot, guard = self.slot, self.guard
         # A card that is idle and powered for the session which has the slot: that session is in service.
@@ -466,10 +467,15 @@ class CardSession(Stateful[HoldState, HoldEvent]):
             self.put_off(tag, tpdu, origin, now)
             return None
         slot.step(_COMMAND)
+        is_command = is_well_formed(tpdu)
+        if not is_command:
+            # Of a program that sends APDUs. A card that waits for data which do not come is lost.
+            tpdu = mend_tpdu(tpdu)
+            is_command = is_well_formed(tpdu)
         # All is noted before the card hears of it: a reader's thread then runs while nothing is left to be done here.
         slot.caller, slot.tag, slot.tpdu = self, tag, tpdu
         outcome: bytes | CardFault | None
-        if len(tpdu) < MIN_COMMAND:
+        if not is_command:
             outcome = _WRONG_LENGTH
         elif guard is not None and guard.blocks(tpdu, now):
             outcome = BLOCKED_RESPONSE

@@ -23,9 +23,10 @@ _KINDS: Final = {
 
 
 class SlotRecord:
-    """One slot's, since the start of the program."""
+    """Counts and faults of one slot since the start of the program."""
 
     __slots__ = (
+        "_before_busy",
         "atr",
         "card_times",
         "commands",
@@ -55,6 +56,7 @@ class SlotRecord:
         self.recent_transmission_errors = RecentCount()
         self.last_error: CardErrorKind | None = None
         self.last_error_at = 0.0
+        self._before_busy: tuple[CardErrorKind | None, float] = (None, 0.0)
         #: The status word of CANNOT with which the card answered the last ``same_count`` commands; and since when, None
         #: until somebody has looked.
         self.same_status = 0
@@ -77,6 +79,8 @@ class SlotRecord:
 
     def on_fault(self, kind: FaultKind, now: float) -> None:
         """An operation of the card failed."""
+        if self.last_error is not CardErrorKind.READER_BUSY:
+            self._before_busy = self.last_error, self.last_error_at
         self.last_error, self.last_error_at = _KINDS[kind], now
         if kind is FaultKind.MUTE:
             self.mutes += 1
@@ -86,6 +90,12 @@ class SlotRecord:
             self.recent_transmission_errors.add(now)
         else:
             self.other_errors += 1
+
+    def on_opened(self, atr: bytes) -> None:
+        """The card is powered. Another program that had the reader has let go of it, which ends that trouble."""
+        self.atr = atr
+        if self.last_error is CardErrorKind.READER_BUSY:
+            self.last_error, self.last_error_at = self._before_busy
 
     def on_exchange(self, now: float) -> None:
         """A card came or went: how the one before answered says nothing of this one. What its contacts did, stays."""

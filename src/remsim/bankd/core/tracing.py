@@ -25,7 +25,7 @@ ORIGINS = {
 
 
 class SlotTraces:
-    """Of one bank. ``fixed`` are the slots that are traced for others, watched or not."""
+    """Which slots of a bank are traced. ``fixed`` are those traced for others, watched or not."""
 
     def __init__(
         self,

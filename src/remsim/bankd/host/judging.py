@@ -12,22 +12,24 @@ import pwd
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
-from enum import Enum
 from pathlib import Path
 from typing import Final
 from xml.parsers.expat import ExpatError
 
-from remsim.bankd.choice import PCSC
 from remsim.bankd.host.pcscd import MAX_READERS, PcscdFacts, PcscLite, ask_pcscd, pcsc_lite
 from remsim.bankd.host.usb import UsbDevice, read_devices
+from remsim.bankd.reader_choice import PCSC
 from remsim.config import BankdConfig, SlotReader
 from remsim.core import host_codes
+from remsim.core.finding import Finding, Outcome
 from remsim.core.installation import install_command
 from remsim.core.values import dataclass
 from remsim.net.runtime.tasks import all_of, in_thread
 from remsim.readers.base import twins_of
 from remsim.readers.pcscd import PcscdDaemon, default_socket, name_daemons
 
+#: What has looked, as the doctor names it.
+CHECK: Final = "pcscd"
 #: Where pcscd finds drivers of USB readers, on the distributions.
 _DRIVER_FOLDERS: Final = tuple(
     Path(folder, "pcsc/drivers") for folder in ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/lib/pcsc-lite")
@@ -59,25 +61,6 @@ _POLKIT_RULE: Final = (
 _MORE_DAEMONS: Final = (
     "run one pcscd for each 16 readers and name their sockets in [[pcscd]]; or use pcsc-lite 2.5 or later"
 )
-
-
-class Grade(Enum):
-    """How bad it is."""
-
-    OK = "ok"
-    #: Worth knowing; the bank works all the same.
-    NOTE = "note"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class HostFinding:
-    """One thing that was looked at, in words; ``mend`` says what to do. ``code`` is empty where nothing is wrong."""
-
-    grade: Grade
-    text: str
-    mend: str = ""
-    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +136,12 @@ def ccid_version(folders: Sequence[Path] = _DRIVER_FOLDERS) -> str | None:
     return None
 
 
-def judge_host(facts: BankFacts, config: BankdConfig | None, rules: Sequence[SlotReader] = ()) -> list[HostFinding]:
+def judge_host(facts: BankFacts, config: BankdConfig | None, rules: Sequence[SlotReader] = ()) -> list[Finding]:
     """What is wrong. ``config`` is that of the bankd, if it is known; ``rules`` say which readers its slots want."""
     found = []
     if not facts.has_pyscard and config is not None and config.reader == PCSC:
         text = "pyscard is not installed: the bankd cannot use readers with --reader pcsc"
-        found.append(HostFinding(Grade.PROBLEM, text, install_command("pyscard"), host_codes.NO_DRIVER))
+        found.append(Finding(CHECK, Outcome.PROBLEM, text, install_command("pyscard"), host_codes.NO_DRIVER))
     for daemon in facts.daemons:
         found += [_judge_trouble(facts, daemon)] if daemon.trouble is not None else _judge_daemon(facts, daemon)
     if all(daemon.trouble is None for daemon in facts.daemons):
@@ -173,7 +156,7 @@ def protocol_text(daemon: PcscdFacts) -> str:
     return "protocol {}:{}".format(*daemon.protocol) if daemon.protocol is not None else "unknown protocol"
 
 
-def _judge_trouble(facts: BankFacts, daemon: PcscdFacts) -> HostFinding:
+def _judge_trouble(facts: BankFacts, daemon: PcscdFacts) -> Finding:
     mends: dict[str, Callable[[BankFacts, PcscdFacts], tuple[str, str]]] = {
         "absent": _on_absent,
         "nobody": _on_nobody,
@@ -183,14 +166,14 @@ def _judge_trouble(facts: BankFacts, daemon: PcscdFacts) -> HostFinding:
     }
     socket, trouble = daemon.socket, daemon.trouble
     if trouble in mends:
-        return HostFinding(Grade.PROBLEM, *mends[trouble](facts, daemon), host_codes.PCSCD_UNUSABLE)
+        return Finding(CHECK, Outcome.PROBLEM, *mends[trouble](facts, daemon), host_codes.PCSCD_UNUSABLE)
     if trouble == "no socket":
         mend = _start(daemon, f"remove it, then {_START}", "remove it and start the pcscd that should have it")
-        return HostFinding(Grade.PROBLEM, f"{socket} is no socket", mend, host_codes.PCSCD_UNUSABLE)
+        return Finding(CHECK, Outcome.PROBLEM, f"{socket} is no socket", mend, host_codes.PCSCD_UNUSABLE)
     detail = f": {daemon.detail}" if daemon.detail else ""
     text = f"what answers at {socket} speaks no protocol of pcscd that is known{detail}"
-    return HostFinding(
-        Grade.PROBLEM, text, "is PCSCLITE_CSOCK_NAME right? see pcscd --version", host_codes.PCSCD_UNUSABLE
+    return Finding(
+        CHECK, Outcome.PROBLEM, text, "is PCSCLITE_CSOCK_NAME right? see pcscd --version", host_codes.PCSCD_UNUSABLE
     )
 
 
@@ -243,7 +226,7 @@ def _start(
     return usual if daemon.socket == DEFAULT_SOCKET else other
 
 
-def _judge_daemon(facts: BankFacts, daemon: PcscdFacts) -> list[HostFinding]:
+def _judge_daemon(facts: BankFacts, daemon: PcscdFacts) -> list[Finding]:
     """What one pcscd that answers has to say."""
     version = f"pcscd {facts.lite.version}" if facts.lite.version else "pcscd"
     driver = "no libccid" if facts.ccid is None else f"libccid {facts.ccid}"
@@ -254,38 +237,42 @@ def _judge_daemon(facts: BankFacts, daemon: PcscdFacts) -> list[HostFinding]:
     place = f" at {daemon.socket}" if facts.others else ""
     cards = sum(reader.has_card for reader in daemon.readers)
     readers = f"{len(daemon.readers)} readers, {cards} with a card"
-    found = [HostFinding(Grade.OK, f"{version}{place} ({about}) lets {facts.user} in: {readers}")]
+    found = [Finding(CHECK, Outcome.OK, f"{version}{place} ({about}) lets {facts.user} in: {readers}")]
     if daemon.forbids_cards:
         text = (
             f"polkit lets {facts.user} list the readers{place}, and not use their cards, unless a rule names the reader"
         )
-        found.append(HostFinding(Grade.NOTE, text, _POLKIT_RULE, host_codes.CARDS_FORBIDDEN))
+        found.append(Finding(CHECK, Outcome.NOTE, text, _POLKIT_RULE, host_codes.CARDS_FORBIDDEN))
     names = [reader.name for reader in daemon.readers]
     for name in sorted(twins_of(names)):
         text = f"{names.count(name)} readers are called {name}: none of them is served"
         mend = "give each entry of reader.conf a FRIENDLYNAME of its own and restart pcscd"
-        found.append(HostFinding(Grade.PROBLEM, text, mend, host_codes.READER_TWINS))
+        found.append(Finding(CHECK, Outcome.PROBLEM, text, mend, host_codes.READER_TWINS))
     return found
 
 
-def _judge_readers(facts: BankFacts) -> list[HostFinding]:
+def _judge_readers(facts: BankFacts) -> list[Finding]:
     """Whether the readers that are plugged in are known to a pcscd."""
     readers = sum(len(daemon.readers) for daemon in facts.daemons)
     is_full = any(len(daemon.readers) >= MAX_READERS and _is_limited(daemon) for daemon in facts.daemons)
     plugged = [device for device in facts.usb if device.is_reader]
     if not readers and not plugged:
-        return [HostFinding(Grade.NOTE, "no reader is plugged in", "plug one in; see lsusb", host_codes.NO_READER)]
+        return [Finding(CHECK, Outcome.NOTE, "no reader is plugged in", "plug one in; see lsusb", host_codes.NO_READER)]
     if plugged and facts.ccid is None and facts.has_program:
         text = f"{len(plugged)} USB readers are plugged in, and their driver is not installed"
         return [
-            HostFinding(
-                Grade.PROBLEM, text, "apt-get install libccid, then systemctl restart pcscd", host_codes.NO_DRIVER
+            Finding(
+                CHECK,
+                Outcome.PROBLEM,
+                text,
+                "apt-get install libccid, then systemctl restart pcscd",
+                host_codes.NO_DRIVER,
             )
         ]
     if len(plugged) > readers and not is_full:
         text = f"{len(plugged)} USB readers are plugged in, and pcscd knows {readers}"
         mend = "systemctl restart pcscd; journalctl -u pcscd names readers that do not start"
-        return [HostFinding(Grade.PROBLEM, text, mend, host_codes.READERS_UNSEEN)]
+        return [Finding(CHECK, Outcome.PROBLEM, text, mend, host_codes.READERS_UNSEEN)]
     return []
 
 
@@ -294,7 +281,7 @@ def _is_limited(daemon: PcscdFacts) -> bool:
     return daemon.protocol is not None and daemon.protocol < _UNLIMITED
 
 
-def _judge_limit(facts: BankFacts, config: BankdConfig | None) -> list[HostFinding]:
+def _judge_limit(facts: BankFacts, config: BankdConfig | None) -> list[Finding]:
     found = _judge_connections(facts, config)
     limited = [daemon for daemon in facts.daemons if _is_limited(daemon)]
     if not limited:
@@ -309,24 +296,28 @@ def _judge_limit(facts: BankFacts, config: BankdConfig | None) -> list[HostFindi
         if plugged > at_most:
             return [
                 *found,
-                HostFinding(
-                    Grade.PROBLEM, f"{limit}, and {plugged} are plugged in", _MORE_DAEMONS, host_codes.PCSCD_TOO_OLD
+                Finding(
+                    CHECK,
+                    Outcome.PROBLEM,
+                    f"{limit}, and {plugged} are plugged in",
+                    _MORE_DAEMONS,
+                    host_codes.PCSCD_TOO_OLD,
                 ),
             ]
         if slots > at_most:
             text = f"{limit}, and the bank has {slots} slots"
-            return [*found, HostFinding(Grade.NOTE, text, _MORE_DAEMONS, host_codes.PCSCD_TOO_OLD)]
+            return [*found, Finding(CHECK, Outcome.NOTE, text, _MORE_DAEMONS, host_codes.PCSCD_TOO_OLD)]
     full = [daemon for daemon in limited if len(daemon.readers) >= MAX_READERS]
     if full and len(facts.daemons) == 1:
         text = f"{limit}, and has so many: a further one is not seen"
-        return [*found, HostFinding(Grade.NOTE, text, _MORE_DAEMONS, host_codes.PCSCD_TOO_OLD)]
+        return [*found, Finding(CHECK, Outcome.NOTE, text, _MORE_DAEMONS, host_codes.PCSCD_TOO_OLD)]
     for daemon in full:
         text = f"the pcscd at {daemon.socket} lists {MAX_READERS} readers at most, and has so many"
-        found.append(HostFinding(Grade.NOTE, text, _MORE_DAEMONS, host_codes.PCSCD_TOO_OLD))
+        found.append(Finding(CHECK, Outcome.NOTE, text, _MORE_DAEMONS, host_codes.PCSCD_TOO_OLD))
     return found
 
 
-def _judge_connections(facts: BankFacts, config: BankdConfig | None) -> list[HostFinding]:
+def _judge_connections(facts: BankFacts, config: BankdConfig | None) -> list[Finding]:
     """Each open card has a connection of its own, and so have a few other things."""
     slots = 0 if config is None else config.slots
     found = []
@@ -335,11 +326,11 @@ def _judge_connections(facts: BankFacts, config: BankdConfig | None) -> list[Hos
         if needed > _MAX_CLIENTS:
             text = f"pcscd takes {_MAX_CLIENTS} connections unless it is told otherwise, and the bank wants {needed}"
             mend = f"start {daemon.socket}'s pcscd with --max-thread {2 * needed}; nothing, if that is done"
-            found.append(HostFinding(Grade.NOTE, text, mend, host_codes.CONNECTIONS))
+            found.append(Finding(CHECK, Outcome.NOTE, text, mend, host_codes.CONNECTIONS))
     return found
 
 
-def _judge_rules(facts: BankFacts, rules: Sequence[SlotReader]) -> list[HostFinding]:
+def _judge_rules(facts: BankFacts, rules: Sequence[SlotReader]) -> list[Finding]:
     names = [reader.name for daemon in facts.daemons for reader in daemon.readers]
     found = []
     for rule in rules:
@@ -349,5 +340,5 @@ def _judge_rules(facts: BankFacts, rules: Sequence[SlotReader]) -> list[HostFind
             mend = "plug it in, or compare with pcsc_scan -r"
             if facts.others:
                 mend += ", and with the names in [[pcscd]]: NAME/reader"
-            found.append(HostFinding(Grade.NOTE, text, mend, host_codes.NO_SUCH_READER))
+            found.append(Finding(CHECK, Outcome.NOTE, text, mend, host_codes.NO_SUCH_READER))
     return found

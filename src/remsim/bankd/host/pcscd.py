@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from remsim.core.values import dataclass
+from remsim.net.runtime.commands import output_of
 from remsim.net.runtime.tasks import in_thread
 from remsim.readers.pcsc_common import codes
 from remsim.readers.pcsc_common.values import NO_PROTOCOL, SHARE_DIRECT
@@ -242,20 +243,5 @@ def parse_version(text: str) -> PcscLite:
 
 async def pcsc_lite(program: str) -> PcscLite:
     """Ask the installed pcscd, not the running one. Never raises."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *(program, "--version"),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-    except OSError:
-        return PcscLite()
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            said, _ = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        return PcscLite()
-    return parse_version(said.decode("utf-8", "replace"))
+    said = await output_of(program, "--version", deadline_s=DEADLINE_S)
+    return PcscLite() if said is None else parse_version(said.decode("utf-8", "replace"))

@@ -8,7 +8,7 @@ from typing import Final
 
 from remsim.bankd.slots.auto import AutoPlan, KnownReader
 from remsim.bankd.slots.csv import CSV_NAME, CsvSlots, parse_slots_csv
-from remsim.bankd.slots.plan import OrderPlan, RulePlan, SlotPlan, table_rules, table_warnings
+from remsim.bankd.slots.plan import OrderPlan, RulePlan, SlotPlan, beyond_text, table_rules, table_warnings
 from remsim.config import BankdConfig, SlotSource, TextError, read_text
 from remsim.core.errors import ConfigError, StartError
 
@@ -34,10 +34,10 @@ def load_csv(path: Path, config: BankdConfig) -> CsvSlots:
 def load_auto(path: Path, slots: int) -> AutoPlan:
     """Read which slots readers were given. Raises ConfigError: overwriting the file would shuffle the cards."""
     try:
-        raw: object = json.loads(path.read_text(encoding="utf-8"))
+        raw: object = json.loads(read_text(path))
     except FileNotFoundError:
         return AutoPlan(slots)
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, TextError, ValueError, RecursionError) as error:
         raise _unusable(path, str(error)) from None
     is_ours = isinstance(raw, dict) and raw.get("version") in (_VERSION, _VERSION_WITH_PLACES)
     if not isinstance(raw, dict) or not is_ours or not isinstance(raw.get("slots"), dict):
@@ -103,4 +103,7 @@ def make_plan(config: BankdConfig, *, folder: Path) -> tuple[SlotPlan, list[str]
         return RulePlan(table_rules(config)), table_warnings(config)
     if source is SlotSource.SIM:
         return OrderPlan(config.slots), []
-    return load_auto(config.state_dir / AUTO_NAME, config.slots), []
+    path = config.state_dir / AUTO_NAME
+    plan = load_auto(path, config.slots)
+    beyond = sorted(slot_nr for slot_nr in plan.known if slot_nr >= config.slots)
+    return plan, [beyond_text(f"{path}: {plan.known[slot_nr].key}", slot_nr, config.slots) for slot_nr in beyond]

@@ -64,7 +64,7 @@ class _State:
 
 
 class ClientHealth:
-    """One slot's. ``latency`` is asked for each report. ``emulator`` is the name of what plays the card."""
+    """What one slot tells of itself. ``latency`` is asked for each report; ``emulator`` names what plays the card."""
 
     def __init__(self, assignment: Assignment, ahead: AnswersAhead, latency: Callable[[], Latency | None]) -> None:
         self._assignment = assignment

@@ -16,7 +16,7 @@ from remsim.core.log_event import Level, LogEvent
 from remsim.core.values import dataclass
 from remsim.redaction import scrub
 from remsim.wire.messages import rspro
-from remsim.wire.messages.rspro import ComponentType
+from remsim.wire.messages.rspro import ComponentType, ResultCode
 
 
 class NoticeKind(Enum):
@@ -62,6 +62,19 @@ _LEVELS: Final[dict[NoticeKind, Level]] = {
 }
 
 
+#: What a refusal means to a person at a terminal; logs and event scripts have the code's name.
+_IN_WORDS: Final = {
+    ResultCode.ILLEGAL_CLIENT_ID: "it does not let this client number in; its log says why",
+    ResultCode.ILLEGAL_SLOT_ID: "it has no such slot",
+    ResultCode.UNSUPPORTED_PROTOCOL_VERSION: "it does not know our version of RSPRO",
+    ResultCode.UNKNOWN_SLOTMAP: "it knows of no mapping for this client slot",
+    ResultCode.IDENTITY_IN_USE: "another program with this client number is connected; stop one of the two",
+    ResultCode.CARD_NOT_PRESENT: "there is no card in the slot",
+    ResultCode.CARD_UNRESPONSIVE: "the card does not answer, or another program holds its reader",
+    ResultCode.CARD_TRANSMISSION_ERROR: "the card answers with errors",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """Something has changed. ``event`` is its line in the log."""
@@ -76,6 +89,8 @@ class Notice:
     held_s: float | None = None
     #: With kind SESSION_HELD: over the link that was lost, the bankd has answered a command or a change of the lines.
     has_answered: bool = False
+    #: The same refusal as at the attempt before.
+    is_repeated: bool = False
 
     @property
     def text(self) -> str:
@@ -106,11 +121,12 @@ class Notices:
     ) -> Notice:
         """A notice of this kind, about the slot as it is now."""
         level = _LEVELS.get(kind, "info")
+        is_repeated = False
         match kind:
             case NoticeKind.SERVER_REFUSED | NoticeKind.BANKD_REFUSED | NoticeKind.BANKD_WAITS:
                 self.refusal = text
-                if not self._refusals.begins("refusal", (kind, text)):
-                    level = "debug"
+                is_repeated = not self._refusals.begins("refusal", (kind, text))
+                level = "debug" if is_repeated else level
             case NoticeKind.SERVER_CONNECTED | NoticeKind.BANKD_CONNECTED:
                 self.refusal = ""
                 self._refusals.ends("refusal")
@@ -121,7 +137,9 @@ class Notices:
         if kind in (NoticeKind.SERVER_CONNECTED, NoticeKind.BANKD_GIVEN, NoticeKind.BANKD_TAKEN):
             self.server_says = ""
         fields: dict[str, object] = {} if reset is None else {"kind": reset.value}
-        return Notice(kind, self.log(level, kind.value, text, **fields), state, reset, held_s, has_answered)
+        return Notice(
+            kind, self.log(level, kind.value, text, **fields), state, reset, held_s, has_answered, is_repeated
+        )
 
     def log(self, level: Level, name: str, text: str = "", **fields: object) -> LogEvent:
         """A line for the log only."""
@@ -134,13 +152,26 @@ class Notices:
 
     def peer_error(self, message: rspro.ErrorInd) -> Notice:
         """An errorInd in one line."""
-        words = (message.severity.name, message.code.name, scrub(message.error_string or ""))
-        return self.make(NoticeKind.PEER_ERROR, " ".join(word for word in words if word).lower())
+        words = (message.severity.name.lower(), message.code.name.lower(), scrub(message.error_string or ""))
+        return self.make(NoticeKind.PEER_ERROR, " ".join(word for word in words if word))
+
+
+def in_words(refusal: str) -> str:
+    """A refusal as a person wants to read it: instead of the name of a result code, what it means."""
+    code = next((code for code in _IN_WORDS if code.name.lower() == refusal), None)
+    return refusal if code is None else _IN_WORDS[code]
 
 
 def refusal_in(answer: rspro.ConnectClientRes, role: ComponentType) -> str:
     """Why this answer to our connect request is not from a program in ``role`` that accepts us; empty if it is."""
     if answer.identity.type is not role:
         # known-limits.md, 9: a failed attempt like any other; the next one may reach the right program.
-        return f"{answer.identity.name} is a {answer.identity.type.name.lower()}, not a {role.name.lower()}"
+        return (
+            f"{answer.identity.name} is a {_role(answer.identity.type)}, not a {_role(role)}; is that the right port?"
+        )
     return "" if answer.result is rspro.ResultCode.OK else answer.result.name.lower()
+
+
+def _role(component: ComponentType) -> str:
+    """What people call a program: server, bankd, client."""
+    return component.name.lower().removeprefix("remsim_")

@@ -67,7 +67,7 @@ class _Link:
 
 
 class SlotServerLink:
-    """One slot's."""
+    """The slot's side of the link to its server."""
 
     def __init__(
         self, assignment: Assignment, notices: Notices, *, identity: ComponentIdentity, orders: Orders

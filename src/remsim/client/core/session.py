@@ -94,7 +94,7 @@ class _Due(Enum):
 
 
 class Session:
-    """One slot's. ``on_served`` is called when the bankd serves us, and returns what is to be done then."""
+    """What runs in one slot. ``on_served`` is called when the bankd serves us, and returns what is to be done then."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ def _nobody() -> None:
 
 
 class ClientTrace:
-    """One slot's."""
+    """Whether the slot is watched, and the records that its server gets."""
 
     def __init__(self, assignment: Assignment) -> None:
         self._assignment = assignment

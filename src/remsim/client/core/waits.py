@@ -12,7 +12,7 @@ _WAITS: Final = 16
 
 
 class Waits:
-    """Of one slot, since the program's start. Times are in seconds."""
+    """How long the modem of one slot waited since the program's start. Times are in seconds."""
 
     def __init__(self, ahead: AnswersAhead) -> None:
         self._ahead = ahead

@@ -11,11 +11,12 @@ from typing import Final
 from remsim.card.apdu import ResponseApdu
 from remsim.card.contents import describe_contents
 from remsim.card.errors import ApduError, TlvError, TpduError
-from remsim.card.filenames import NAMED_PATHS, NamedPath, application_aid, file_name
+from remsim.card.filenames import NAMED_PATHS, NamedPath, application_aid, path_names
 from remsim.card.selection import CURRENT_APPLICATION, MF, Path, Selected, SelectionTracker, is_success
 from remsim.card.status import SwKind, sw_kind
+from remsim.card.t0_exchange import exchange_apdu, first_tpdu
 from remsim.card.tlv import parse_tlvs
-from remsim.card.tpdu import CommandTpdu, tpdu_of_apdu
+from remsim.card.tpdu import HEADER_LENGTH
 from remsim.core.errors import RemsimError
 from remsim.core.values import dataclass
 
@@ -49,14 +50,19 @@ class FileInfo:
     def __str__(self) -> str:
         parts = [self.structure]
         if self.records is not None and self.record_length is not None:
-            parts.append(f"{self.records} records of {self.record_length} bytes")
+            records = "1 record" if self.records == 1 else f"{self.records} records"
+            parts.append(f"{records} of {_bytes(self.record_length)}")
         if self.size is not None:
-            parts.append(f"{self.size} bytes")
+            parts.append(_bytes(self.size))
         if self.sfi is not None:
             parts.append(f"SFI {self.sfi:02X}")
         if self.state:
             parts.append(self.state)
         return ", ".join(parts)
+
+
+def _bytes(number: int) -> str:
+    return "1 byte" if number == 1 else f"{number} bytes"
 
 
 _STRUCTURES: Final = {1: "transparent EF", 2: "linear fixed EF", 6: "cyclic EF"}
@@ -110,9 +116,8 @@ def parse_gsm_file(data: bytes) -> FileInfo | None:
 
 def parse_command(raw: bytes) -> bytes:
     """Turn what a person typed, an APDU of any case or a TPDU, into the TPDU to send. Raises UsageError."""
-    tpdu = tpdu_of_apdu(raw)
     try:
-        return CommandTpdu.from_bytes(tpdu).to_bytes()
+        return first_tpdu(raw)
     except TpduError as error:
         raise UsageError(f"not a command: {error}", hint="CLA INS P1 P2 P3, then P3 bytes of data or none") from None
 
@@ -257,13 +262,20 @@ class CardTalk:
         return describe_contents(path, response.data) if is_whole and is_success(response.sw) else []
 
     async def command(self, tpdu: bytes) -> ResponseApdu:
-        """Send ``tpdu``; fetch what the card holds ready (61xx, 9Fxx), repeat with the right length (6Cxx)."""
-        response = await self.send(tpdu)
-        if sw_kind(response.sw) is SwKind.LENGTH and len(tpdu) == 5:
-            response = await self.send(tpdu[:4] + bytes((response.sw2,)))
-        if sw_kind(response.sw) is SwKind.MORE:
-            response = await self.send(bytes((tpdu[0], 0xC0, 0x00, 0x00, response.sw2)))
-        return response
+        """Send ``tpdu``; fetch what the card holds ready (61xx, 9Fxx, a warning), repeat with the right length (6Cxx).
+
+        Clauses 7.3.1.1.4 and 7.3.1.1.5.
+        """
+        # With Le behind its data, the command says that an answer is expected.
+        exchange = exchange_apdu(tpdu + b"\x00" if len(tpdu) > HEADER_LENGTH else tpdu)
+        following = next(exchange)
+        while True:
+            response = await self.send(following)
+            try:
+                following = exchange.send(response.to_bytes())
+            except StopIteration as end:
+                whole: bytes = end.value
+                return ResponseApdu(whole[:-2], int.from_bytes(whole[-2:]))
 
     async def select(self, target: str) -> ResponseApdu:
         """SELECT by file identifier, path, AID or name. Raises UsageError."""
@@ -313,4 +325,4 @@ def parse_response(raw: bytes) -> ResponseApdu:
 
 def path_text(path: Path) -> str:
     """``MF/EF.ICCID``, ``ADF.USIM/EF.IMSI``."""
-    return "/".join(step if isinstance(step, str) else file_name(step) for step in path)
+    return "/".join(path_names(path))

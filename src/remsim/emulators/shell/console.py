@@ -39,9 +39,12 @@ from remsim.emulators.shell.input_lines import available
 from remsim.emulators.shell.plain import parse_hex_line
 from remsim.redaction import is_pin_command, may_be_secret
 
+#: Fits a terminal of 80 columns.
 _HELP: Final = """\
-HEX                            a command, spaced as you like; a missing P3 or surplus Le is put right
-select NAME|PATH|AID           EF.IMSI, ADF.USIM, 7fff/6f07, 3f00/7f20/6f07, a0000000871002; explains the file
+HEX                            a command, spaced as you like; a missing P3 or
+                               surplus Le is put right
+select NAME|PATH|AID           EF.IMSI, ADF.USIM, 7fff/6f07, 3f00/7f20/6f07,
+                               a0000000871002; explains the file
 read binary [LENGTH [OFFSET]]  the selected file, or a part of it
 read record N|all [LENGTH]     one record, or every record of the selected file
 reset [cold|warm]              reset the card; cold takes its power away
@@ -64,6 +67,8 @@ _ENTRY: Final = b"\n# "
 
 #: First words of lines that hold no bytes of a card but names of files.
 _WORDS: Final = ("select", "read", "reset", "atr", "status", "help", "?")
+#: Of them, and of what ends the shell, those that ask nothing of a card.
+_NOT_FOR_A_CARD: Final = frozenset({"atr", "status", "help", "?", "quit", "exit"})
 
 
 def is_secret(line: str) -> bool:
@@ -163,6 +168,8 @@ class Console:
         self._timer: asyncio.TimerHandle | None = None
         # Which card the line that is being obeyed is for, and the card at the last prompt.
         self._meant_card = self._prompted_card = 0
+        # Which card was there when the first letter of the line at the prompt was typed; None: nothing is typed yet.
+        self._begun_card: int | None = None
         self._history = history
         self._status = status
         self._title = title
@@ -200,19 +207,38 @@ class Console:
             auto_suggest=AutoSuggestFromHistory(),
             complete_while_typing=False,
         )
+        session.default_buffer.on_text_changed += lambda buffer: self._note_beginning(buffer.text)
         self.say("Type a command in hex, or help. Waiting for a card …")
+        shown = ""
         while True:
+            self._begun_card = self._emulator.card_number if shown else None
             try:
                 with patch_stdout(raw=True):
                     self._drop_typed_ahead(session.input)
                     # SIGINT belongs to the process; Ctrl-C arrives as a key while the prompt is shown.
-                    line = await session.prompt_async(lambda: f"{self._title()}> ", handle_sigint=False)
+                    line = await session.prompt_async(lambda: f"{self._title()}> ", handle_sigint=False, default=shown)
             except KeyboardInterrupt:
+                shown = ""
                 continue
             except EOFError:
                 return 0
-            if not await self._obey_all(line):
+            shown = line if self._is_for_another_card(line) else ""
+            if shown:
+                # The person may have had no time to read what was said above the line.
+                self.say("not sent, the card has changed since you began this line; Enter sends it now", "ansiyellow")
+            elif not await self._obey_all(line):
                 return 0
+
+    def _note_beginning(self, text: str) -> None:
+        if text and self._begun_card is None:
+            self._begun_card = self._emulator.card_number
+        elif not text.strip():
+            self._begun_card = None
+
+    def _is_for_another_card(self, line: str) -> bool:
+        """Whether a line for the card was begun when another one was there."""
+        begun, words = self._begun_card, line.split()
+        return bool(begun and words) and begun != self._emulator.card_number and words[0].lower() not in _NOT_FOR_A_CARD
 
     async def _obey_all(self, text: str) -> bool:
         """Obey what was typed, or pasted: several lines. False if the last one ends the shell."""
@@ -260,6 +286,9 @@ class Console:
                 raise UsageError(f"{words[0]!r} is neither a command in hex nor a helper", hint="try help")
             await self._talk.send(parse_command(raw))
         except RemsimError as error:
+            if isinstance(error, NotSentError) and error.hint and self._emulator.atr is None:
+                # Why there is no card is said here, so ``look_at_reason`` has nothing to add.
+                self._reason = self._told_reason = error.hint
             self.say(f"{error}{f' ({error.hint})' if error.hint else ''}", "ansired")
 
     def look_at_reason(self) -> None:

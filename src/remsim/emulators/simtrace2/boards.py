@@ -144,7 +144,7 @@ class SlotInterface:
 
 
 class DeviceMode(Enum):
-    """What runs on a device."""
+    """Which firmware runs on a device."""
 
     CARD_EMULATION = "card emulation"
     SNIFFER = "sniffer firmware"

@@ -215,7 +215,7 @@ class SimtraceCard(Stateful[Phase, PhaseEvent]):
 
     def on_sent(self, generation: int) -> None:
         """A transfer that belongs to a command has been taken by the device."""
-        self.t0.on_sent(generation)
+        self._order.on_sent(generation)
 
     # Messages of the device
 
@@ -276,8 +276,9 @@ class SimtraceCard(Stateful[Phase, PhaseEvent]):
     def _on_status_answer(self, answer: Status, now: float) -> list[Action]:
         if self.state is Phase.READING_STATUS:
             return self._on_first_status(answer, now)
-        if self._order.expects_status:
-            return self._on_status(answer, now)
+        if self._order.expects_status and (self._order.has_asked or not runs(answer)):
+            return self._on_status(answer, now, is_answer=True)
+        # Nobody asked since the header, so the interrupt endpoint has had no time to tell of the reset before it.
         if self._lines.status == answer:
             return []
         # It may be newer than what the interrupt endpoint still has to tell; then that endpoint has the last word.
@@ -316,7 +317,7 @@ class SimtraceCard(Stateful[Phase, PhaseEvent]):
             return self._order.on_header(message.data, now, is_running=self._lines.is_running)
         return self._order.on_data(message.data, is_final=bool(message.flags & TpduFlag.FINAL))
 
-    def _on_status(self, status: Status, now: float) -> list[Action]:
+    def _on_status(self, status: Status, now: float, *, is_answer: bool = False) -> list[Action]:
         has_changed, kind = self._lines.update(status)
         actions: list[Action] = []
         if has_changed:
@@ -325,7 +326,9 @@ class SimtraceCard(Stateful[Phase, PhaseEvent]):
             actions += self._show_speed(Speed(status.f_index, status.d_index))
         if runs(status):
             return [*actions, *self._order.on_running(now)]
-        return [*actions, *self._order.on_reset(now)] if has_changed else actions
+        if has_changed or is_answer:
+            actions += self._order.on_reset(now, is_answer=is_answer)
+        return actions
 
     # Time
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages of the SIMtrace2 protocol that card-emulation firmware does not send: reports on paper, and the sniffer's.
+"""Messages of the SIMtrace2 protocol that card-emulation firmware does not send: some are only defined, the others are
+those of the sniffer.
 
 Read and written all the same (simtrace2.md, 3.7 and 3.8), so that other firmware shows up in a log as what it is and
 not as garbage. Nothing may wait for any of them.

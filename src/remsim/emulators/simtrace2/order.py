@@ -6,12 +6,14 @@ cancels the command before it; but a reset status that is read right after a hea
 and header take at least 6 ms (simtrace2.md, 6.5 and 7.4). Three rules keep both sides right:
 
 1. A header while the card is not known to run, or while the modem still waits for the last answer, proves a reset
-   whose status is on its way: the command is kept until the lines say that the card runs, so that the far side sees
-   reset and command in this order.
-2. A reset status within ``overtaken_s`` after a header of a running card cancels that command at once, but the command
-   is remembered. If the lines then show a running card, and neither header nor PPS follows for ``SETTLE_S`` - to a
-   modem that has really reset, the ATR is the cue to go on - the modem still waits for that answer, and the command is
-   given to the card as the first one after the reset. The modem is quiet meanwhile: the device sends it NULL bytes.
+   whose statuses are on their way: the command is kept until the lines say that the card runs, so that the far side
+   sees reset and command in this order. Until then a reset status on the interrupt endpoint is an older one. The
+   answer to a STATUS request comes behind the header on the same endpoint, so it is newer, and a reset in it cancels.
+2. A reset status within ``overtaken_s`` after a header of a running card cancels that command at once, with what the
+   device has not taken of it, but the command is remembered. If the lines then show a running card, and neither header
+   nor PPS follows for ``SETTLE_S`` - to a modem that has really reset, the ATR is the cue to go on - the modem still
+   waits for that answer, and the command is given to the card as the first one after the reset. The modem is quiet
+   meanwhile: the device sends it NULL bytes.
 3. Any other reset status cancels the command. Its answer is never sent.
 
 Knows the lines only as "the card runs" and "it does not"; reads no messages.
@@ -21,7 +23,7 @@ from typing import Final
 
 from remsim.emulators.simtrace2.actions import Action, Fact, FactKind, ForwardTpdu, SendBulk
 from remsim.emulators.simtrace2.messages import StatusRequest
-from remsim.emulators.simtrace2.t0 import T0Card, T0Command, T0State
+from remsim.emulators.simtrace2.t0 import T0Card, T0State, T0Suspended
 
 #: A modem that has reset its card sends a header or PPS right after the ATR, which takes at most 45 ms.
 SETTLE_S: Final = 2.0
@@ -42,11 +44,12 @@ class CommandOrder:
         self._header_at = float("-inf")
         #: Rule 1: the lines have something to tell that happened before the newest header.
         self.expects_status = False
-        self._has_asked = False
+        #: Rule 1: nothing came, and the status was asked for.
+        self.has_asked = False
         self._held: ForwardTpdu | None = None
         self._status_due: float | None = None
         #: Rule 2: a command that may be newer than the reset that cancelled it.
-        self._doubt: T0Command | None = None
+        self._doubt: T0Suspended | None = None
         self._settles_at: float | None = None
 
     def cancel(self) -> list[Action]:
@@ -55,7 +58,7 @@ class CommandOrder:
         return self._t0.cancel()
 
     def _forget(self) -> None:
-        self.expects_status = self._has_asked = False
+        self.expects_status = self.has_asked = False
         self._held = self._doubt = None
         self._status_due = self._settles_at = None
 
@@ -75,7 +78,7 @@ class CommandOrder:
     def on_data(self, data: bytes, *, is_final: bool) -> list[Action]:
         """The device reports data of the command."""
         actions: list[Action] = []
-        if self._doubt is not None and self._doubt.state is T0State.RECEIVING_DATA:
+        if self._doubt is not None and self._doubt.command.state is T0State.RECEIVING_DATA:
             # A device that had been reset behind the header would have thrown these data away.
             actions = self._resume(self._doubt)
         return [*actions, *self._hold(self._t0.on_data(data, is_final=is_final))]
@@ -93,33 +96,46 @@ class CommandOrder:
         self._forget()
         return [] if held is None else [held]
 
-    def _resume(self, command: T0Command) -> list[Action]:
+    def _resume(self, suspended: T0Suspended) -> list[Action]:
         self._forget()
-        return [Fact(FactKind.COMMAND_RESUMED, data=command.header), *self._t0.resume(command)]
+        return [Fact(FactKind.COMMAND_RESUMED, data=suspended.command.header), *self._t0.resume(suspended)]
+
+    def on_sent(self, generation: int) -> None:
+        """The device has taken a message of the command of that generation."""
+        doubt = self._doubt
+        if doubt is None or generation != doubt.generation:
+            self._t0.on_sent(generation)
+        elif doubt.command.state is T0State.RECEIVING_DATA:
+            # Too late to take the acknowledge back: a modem that has not reset sends its data now.
+            self._doubt, self._settles_at = T0Suspended(doubt.command, generation, is_untold=False), None
+        else:
+            # Too late to take the answer back: a modem that has not reset has it.
+            self._forget()
 
     def on_running(self, now: float) -> list[Action]:
         """The lines let the card work."""
         if self.expects_status:
             return self._release()
-        if self._doubt is not None:
+        if self._doubt is not None and self._settles_at is None:
             if now - self._header_at > 2 * self.overtaken_s:
                 self._doubt = None
-            elif self._doubt.state is T0State.WAITING_FOR_CARD:
+            elif self._doubt.needs_us:
                 self._settles_at = now + SETTLE_S
         return []
 
-    def on_reset(self, now: float) -> list[Action]:
-        """The modem took VCC or CLK away, or asserts RST."""
-        if self.expects_status and not self._has_asked:
-            return []
+    def on_reset(self, now: float, *, is_answer: bool = False) -> list[Action]:
+        """The modem took VCC or CLK away, or asserts RST; ``is_answer``: bulk IN says so, which brought the header."""
+        if self.expects_status:
+            return self.cancel() if is_answer else []
         if self._settles_at is not None or now - self._header_at > self.overtaken_s:
             return self.cancel()
         if self._doubt is not None:
             return []
-        if not self._t0.is_busy:
-            return self.cancel()
-        self._doubt = self._t0.suspend()
-        return [] if self._doubt is None else [Fact(FactKind.COMMAND_IN_DOUBT, data=self._doubt.header)]
+        self._doubt, actions = self._t0.suspend()
+        if self._doubt is None:
+            self._forget()
+            return actions
+        return [*actions, Fact(FactKind.COMMAND_IN_DOUBT, data=self._doubt.command.header)]
 
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` is due, None if never."""
@@ -131,9 +147,9 @@ class CommandOrder:
             return self._resume(self._doubt)
         if self._status_due is None or self._status_due > now:
             return []
-        if self._has_asked:
+        if self.has_asked:
             # Not even the status that was asked for came: the modem waits, so the command goes on its way.
             return self._release()
-        self._has_asked = True
+        self.has_asked = True
         self._status_due = now + _ANSWER_WAIT_S
         return [SendBulk(StatusRequest())]

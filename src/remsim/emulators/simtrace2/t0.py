@@ -82,11 +82,29 @@ class T0Command:
     direction: Direction
     state: T0State
     data: bytes = b""
+    #: The status word, if it was refused here.
+    refusal: int | None = None
 
     @property
     def p3(self) -> int:
         """Number of bytes to come, in either direction."""
         return self.header[4]
+
+
+@dataclass(frozen=True, slots=True)
+class T0Suspended:
+    """A command that may be cancelled, and may not; nothing of it is sent meanwhile."""
+
+    command: T0Command
+    #: The one that it had.
+    generation: int
+    #: What it had for the modem, an acknowledge or the whole answer, was taken back before the device had it.
+    is_untold: bool
+
+    @property
+    def needs_us(self) -> bool:
+        """Whether a modem that still wants it can only wait: not if it has been asked for its data."""
+        return self.is_untold or self.command.state is not T0State.RECEIVING_DATA
 
 
 def fit_answer(command: T0Command, response: bytes) -> tuple[bytes, int, Fact | None]:
@@ -123,18 +141,21 @@ class T0Card(Stateful[T0State, T0Event]):
         self._is_one_message = is_one_message
         self._command: T0Command | None = None
         self._previous: PreviousCommand | None = None
-        self._unsent = 0
+        #: Messages of the newest command that the device has not taken, and how many its answer had.
+        self._unsent = self._in_answer = 0
 
     @property
     def is_busy(self) -> bool:
         """Whether the modem waits for us."""
         return self.state in _BUSY
 
-    def _begin(self, event: T0Event, header: bytes, direction: Direction, data: bytes = b"") -> T0Command:
+    def _begin(
+        self, event: T0Event, header: bytes, direction: Direction, data: bytes = b"", *, refusal: int | None = None
+    ) -> T0Command:
         self.step(event)
         self.generation += 1
         self._unsent = 0
-        self._command = T0Command(header, direction, self.state, data)
+        self._command = T0Command(header, direction, self.state, data, refusal)
         return self._command
 
     def on_header(self, header: bytes) -> list[Action]:
@@ -150,13 +171,16 @@ class T0Card(Stateful[T0State, T0Event]):
             actions.append(Fact(FactKind.UNKNOWN_RECEIVED, data=header))
         if decision.direction is Direction.RECEIVE:
             self._begin(T0Event.HEADER_WITH_DATA, header, decision.direction)
-            self._unsent = 1
-            return [*actions, SendBulk(TxData.acknowledge(header[1]), self.generation)]
+            return [*actions, *self._acknowledge(header)]
         self._begin(T0Event.HEADER, header, decision.direction)
         return [*actions, ForwardTpdu(self.generation, header)]
 
+    def _acknowledge(self, header: bytes) -> list[Action]:
+        self._unsent = 1
+        return [SendBulk(TxData.acknowledge(header[1]), self.generation)]
+
     def _refuse(self, header: bytes, sw: int) -> list[Action]:
-        return self._send(self._begin(T0Event.HEADER_REFUSED, header, Direction.REFUSE), b"", sw)
+        return self._send(self._begin(T0Event.HEADER_REFUSED, header, Direction.REFUSE, refusal=sw), b"", sw)
 
     def on_data(self, data: bytes, *, is_final: bool) -> list[Action]:
         """The device reports data of the command, all of it (``is_final``) or a part."""
@@ -170,6 +194,7 @@ class T0Card(Stateful[T0State, T0Event]):
             return []
         if len(data) != command.p3:
             self.step(T0Event.DATA_REFUSED)
+            self._command = T0Command(command.header, command.direction, self.state, refusal=SW_WRONG_LENGTH)
             text = f"{len(data)} bytes instead of {command.p3}"
             return [Fact(FactKind.WRONG_DATA_LENGTH, text, command.header), *self._send(command, b"", SW_WRONG_LENGTH)]
         self.step(T0Event.DATA_COMPLETE)
@@ -207,7 +232,8 @@ class T0Card(Stateful[T0State, T0Event]):
             messages = [TxData.whole_answer(ins, data, status)]
         else:
             messages = [TxData.response_data(ins, data), TxData.status_word(status)]
-        self._unsent += len(messages)
+        self._in_answer = len(messages)
+        self._unsent += self._in_answer
         return [SendBulk(message, self.generation) for message in messages]
 
     def on_sent(self, generation: int) -> None:
@@ -232,19 +258,25 @@ class T0Card(Stateful[T0State, T0Event]):
         self._command = self._previous = None
         return actions
 
-    def suspend(self) -> T0Command | None:
-        """Like ``cancel``, but return the command if the modem waits for us, for ``resume``."""
-        command = self._command if self.is_busy else None
+    def suspend(self) -> tuple[T0Suspended | None, list[Action]]:
+        """Like ``cancel``, but return the command for ``resume``, unless the device has the answer, or a part of it."""
+        command, generation, is_untold = self._command, self.generation, self._unsent > 0
+        is_answered = self.state is T0State.SENDING_ANSWER and self._unsent >= self._in_answer
+        if command is None or not (self.is_busy or is_answered):
+            return None, self.cancel()
+        actions = self._drop_unsent()
         self.step(T0Event.CANCELLED)
         self.generation += 1
-        self._unsent = 0
         self._command = self._previous = None
-        return command
+        return T0Suspended(command, generation, is_untold), actions
 
-    def resume(self, command: T0Command) -> list[Action]:
+    def resume(self, suspended: T0Suspended) -> list[Action]:
         """Take up a suspended command again, as a new one for the card."""
+        command = suspended.command
+        if command.refusal is not None:
+            return self._refuse(command.header, command.refusal)
         if command.state is T0State.RECEIVING_DATA:
             self._begin(T0Event.HEADER_WITH_DATA, command.header, command.direction, command.data)
-            return []
+            return self._acknowledge(command.header) if suspended.is_untold else []
         self._begin(T0Event.HEADER, command.header, command.direction, command.data)
         return [ForwardTpdu(self.generation, command.header + command.data)]

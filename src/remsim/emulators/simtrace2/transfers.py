@@ -17,7 +17,10 @@ from remsim.emulators.simtrace2.usb import TransferEnd, UsbPort
 
 #: With a single one, hosts have missed messages behind a PPS report (simtrace2.md, 6.1).
 BULK_TRANSFERS: Final = 6
-INTERRUPT_TRANSFERS: Final = 3
+#: The kernel gives transfers back in the order in which they ended, so a host that had to wait for the processor still
+#: reads a reset before the command behind it, if all reports of the reset found a transfer. A modem that takes the
+#: power away and gives it back causes seven; what finds none stays in the device, and commands overtake it.
+INTERRUPT_TRANSFERS: Final = 8
 #: After so many failures without one success between them the interface is given up, to be opened afresh.
 MAX_FAILURES: Final = 10
 #: A device takes a message within milliseconds. One that hangs is restarted by its watchdog after 2 s.
@@ -27,7 +30,7 @@ _EMPTY: Final = OutTransfer(b"")
 
 
 class BoardHandler(Protocol):
-    """Who uses the transfers."""
+    """What the user of the transfers is told."""
 
     def on_bulk(self, item: bytes | StreamFault) -> None:
         """A message of the device, or what should have been one."""

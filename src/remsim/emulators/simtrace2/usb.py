@@ -25,7 +25,7 @@ class TransferEnd(Enum):
 
 
 class UsbListener(Protocol):
-    """Who owns a port."""
+    """What the owner of a port is told."""
 
     def on_in(self, endpoint: int, end: TransferEnd, data: bytes) -> None:
         """An IN transfer ended; ``data`` is what it brought, also if it failed."""

@@ -15,7 +15,7 @@ from remsim.card.t0_exchange import exchange_apdu, first_tpdu
 from remsim.core.values import dataclass
 from remsim.emulators.base import Lines
 from remsim.emulators.driven import POWERED_OFF, RST_ACTIVE, RUNNING
-from remsim.vpcd import Control
+from remsim.vpcd import MAX_BODY, Control
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,9 @@ class VpcdSlot:
             except StopIteration as end:
                 response = end.value
         self._forget_command()
+        if len(response) > MAX_BODY:
+            # Asked for all that there is (Le = 0000), a card may bring 65536 bytes, which its message cannot hold.
+            return [Odd("answer too long for vpcd", len(response)), Reply(SW_TECHNICAL_PROBLEM.to_bytes(2))]
         return [Reply(response)]
 
     def leave(self) -> list[Step]:

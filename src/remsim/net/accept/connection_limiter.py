@@ -10,7 +10,7 @@ from remsim.core.limits import LimitCounts, LimitName
 from remsim.logs import Logger
 from remsim.net.accept.handshake_queue import HandshakeQueue
 from remsim.net.accept.quota import ConnectionQuota, QuotaKind, Yielding, source_of
-from remsim.net.log_limiter import PLAINTEXT_REFUSED, TLS_REFUSED, LogRateLimiter
+from remsim.net.log_limiter import PEER_UNIDENTIFIED, PLAINTEXT_REFUSED, TLS_REFUSED, LogRateLimiter
 from remsim.net.plain import Networks, is_within
 from remsim.net.tls.transport import SecureTransport
 from remsim.wire.link.actions import PeerAddress
@@ -20,7 +20,7 @@ MAX_REPORTED_SOURCES: Final = 1024
 
 
 class ConnectionLimiter:
-    """One for all listeners of a program. Without ``quota`` unknown peers are not limited."""
+    """Limits the connections of all listeners of a program. Without ``quota`` unknown peers are not limited."""
 
     def __init__(
         self,
@@ -58,6 +58,10 @@ class ConnectionLimiter:
             self._note(limit, peer)
         return None if is_in else limit
 
+    def on_full(self, limit: QuotaKind) -> None:
+        """Somebody who waited for his turn was closed because of ``limit``."""
+        self._note(limit)
+
     def spare(self) -> bool:
         """The process is short of descriptors: whether one of an unknown peer is being closed for a newcomer's."""
         self._note(QuotaKind.CONNECTIONS)
@@ -78,6 +82,13 @@ class ConnectionLimiter:
         """The peer of an ``enter`` that was granted is known now, or gone."""
         if self._quota is not None:
             self._quota.release(who)
+
+    def on_unidentified(self, peer: PeerAddress, reason: str) -> None:
+        """What a peer without TLS sent ended its link before anybody knew whose it is.
+
+        Its own end sees no more than a connection that was closed, and is referred to this log.
+        """
+        self._lines.write(PEER_UNIDENTIFIED, "warning", {"peer": str(peer), "reason": reason})
 
     def _note(self, limit: QuotaKind, peer: PeerAddress | None = None) -> None:
         self._count(limit.value)

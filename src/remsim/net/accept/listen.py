@@ -10,6 +10,7 @@ from typing import Final
 from remsim.config import HostPort
 from remsim.core.errors import StartError
 from remsim.net.accept.acceptor import Acceptor
+from remsim.net.accept.quota import QuotaKind
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.wire.link.actions import PeerAddress
 
@@ -99,6 +100,10 @@ def nothing_to_spare() -> bool:
     return False
 
 
+def nobody_counts(_limit: QuotaKind) -> None:
+    """What ``on_full`` of an Acceptor is where limits are not counted."""
+
+
 async def listen(
     address: HostPort,
     factory: Callable[[], asyncio.Protocol],
@@ -106,10 +111,11 @@ async def listen(
     tasks: TaskOwner,
     backlog: int = BACKLOG,
     spare: Callable[[], bool] = nothing_to_spare,
+    on_full: Callable[[QuotaKind], None] = nobody_counts,
 ) -> Listener:
     """Listen on ``address``; ``factory`` makes the protocol of each connection. Raises StartError.
 
-    ``tasks`` owns connections that are being set up; ``spare`` as for Acceptor.
+    ``tasks`` owns connections that are being set up; ``spare`` and ``on_full`` as for Acceptor.
     """
     loop = asyncio.get_running_loop()
 
@@ -134,7 +140,7 @@ async def listen(
             sock.close()
         raise _start_error(address, error) from error
     names: list[tuple[str, int]] = [sock.getsockname()[:2] for sock in sockets]
-    acceptors = [Acceptor(sock, take, spare=spare) for sock in sockets]
+    acceptors = [Acceptor(sock, take, spare=spare, on_full=on_full) for sock in sockets]
     for acceptor in acceptors:
         acceptor.start()
     return Listener(acceptors, [HostPort("" if address.host == "" else host, port) for host, port in names])

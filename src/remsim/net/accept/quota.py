@@ -45,6 +45,7 @@ class QuotaKind(Enum):
     UNIDENTIFIED = "unidentified connections"
     UNIDENTIFIED_PER_SOURCE = "unidentified connections of one source"
     CONNECTIONS = "connections"
+    PENDING = "connections that wait for their turn"
 
     @property
     def name_of_count(self) -> LimitName:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connections whose peer has not proven anything, by source, and which of them makes room for a newcomer.
 
-The oldest of the source that has most gives way: who floods displaces his own, and everybody else has time to prove
-something. Pure counting. Each step takes constant time, however many sources there are.
+The oldest connection of the source that has most is closed: a flood displaces its own connections, and all others have
+time to prove something. Pure counting. Each step takes constant time, however many sources there are.
 """
 
 from collections import OrderedDict
@@ -56,10 +56,12 @@ class Waiting(Generic[W]):
     def oldest(self, source: Hashable | None = None) -> W | None:
         """Who has waited longest: from this source, or from the one that has most."""
         if source is None:
-            if not self._most:
-                return None
-            source = next(iter(self._by_count[self._most]))
+            source = self.busiest()
         return next(iter(self._by_source.get(source, ())), None)
+
+    def busiest(self) -> Hashable | None:
+        """The source that has most; None: nobody waits."""
+        return next(iter(self._by_count[self._most])) if self._most else None
 
     def _move(self, source: Hashable, before: int, after: int) -> None:
         if before:

@@ -49,7 +49,7 @@ class RevocableLinks(Protocol):
 
 
 class CertificateManager:
-    """One for a program. ``run`` is a task; ``reload`` and ``accept_list`` may be called at any time."""
+    """Keeps a program's certificate valid. ``run`` is a task; call ``reload`` and ``accept_list`` at any time."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """SIGHUP in a running program: what its files say now comes into use, one reload after the other, none forgotten.
 
-Knows nothing of what is loaded. A file that cannot be used is its step's business: it says so, and goes on as before.
+Knows nothing of what is loaded. A step whose file cannot be used reports it by itself, and keeps what it had.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TLS of links: contexts that cannot be talked down, who the peer is, and what went wrong in words.
+"""TLS of links: contexts that accept nothing weaker, who the peer is, and what went wrong in words.
 
 TLS 1.3 only, certificates on both sides, no session tickets: each connection proves its certificate anew, so that a
 revocation cannot be bypassed by resuming. The peer's identity is the URI in its certificate; host names mean nothing.

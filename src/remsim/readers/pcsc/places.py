@@ -2,43 +2,50 @@
 """Asks PC/SC where readers are plugged in.
 
 Asking connects to the reader without touching its card, and blocks while another program has a transaction there, so it
-is done in a thread of its own.
+is done in threads of their own.
 """
 
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from remsim.readers.pcsc.scard import Scard
 from remsim.readers.pcsc_common import codes, usb
-from remsim.readers.pcsc_common.usb import USB_DEVICES
+from remsim.readers.pcsc_common.usb import USB_DEVICES, PlaceAnswers
 from remsim.readers.pcsc_common.values import ATTR_CHANNEL_ID, LEAVE_CARD, NO_PROTOCOL, SHARE_DIRECT
 
 
-def find_places(scard: Scard, names: Sequence[str], devices: Path = USB_DEVICES) -> dict[str, str]:
-    """USB paths by reader name, of those readers where it can be found out. Blocks for ``usb.PATIENCE_S`` at most."""
-    found: dict[str, str] = {}
+def find_places(scard: Scard, names: Sequence[str], devices: Path = USB_DEVICES) -> PlaceAnswers:
+    """Ask each of these readers, in a thread for each. Blocks for ``usb.PATIENCE_S`` at most."""
+    answers: dict[str, bytes] = {}
 
-    def look() -> None:
+    def look(name: str) -> None:
         code, context = scard.SCardEstablishContext(scard.SCARD_SCOPE_USER)
         if code != codes.SUCCESS:
             return
-        for name in names:
-            path = usb.place_of(_channel_of(scard, context, name), devices)
-            if path is not None:
-                found[name] = path
+        value = _channel_of(scard, context, name)
         scard.SCardReleaseContext(context)
+        if value is not None:
+            answers[name] = value
 
-    thread = threading.Thread(target=look, name="pcsc-places", daemon=True)
-    thread.start()
-    thread.join(usb.PATIENCE_S)
-    return dict(found)
+    threads = [threading.Thread(target=look, args=(name,), name=f"pcsc place {name}", daemon=True) for name in names]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + usb.PATIENCE_S
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    told = dict(answers)
+    places = {name: usb.place_of(value, devices) for name, value in told.items()}
+    found = {name: place for name, place in places.items() if place is not None}
+    return PlaceAnswers(found, frozenset(names).difference(told))
 
 
-def _channel_of(scard: Scard, context: int, reader: str) -> bytes:
+def _channel_of(scard: Scard, context: int, reader: str) -> bytes | None:
+    """The value of SCARD_ATTR_CHANNEL_ID; empty: the driver does not know it; None: another program has the reader."""
     code, card, _ = scard.SCardConnect(context, reader, SHARE_DIRECT, NO_PROTOCOL)
     if code != codes.SUCCESS:
-        return b""
+        return None if codes.unsigned(code) == codes.E_SHARING_VIOLATION else b""
     code, value = scard.SCardGetAttrib(card, ATTR_CHANNEL_ID)
     scard.SCardDisconnect(card, LEAVE_CARD)
     return bytes(value) if code == codes.SUCCESS else b""

@@ -13,6 +13,8 @@ STATE_UNKNOWN: Final = 0x0004
 STATE_UNAVAILABLE: Final = 0x0008
 STATE_EMPTY: Final = 0x0010
 STATE_PRESENT: Final = 0x0020
+STATE_EXCLUSIVE: Final = 0x0080
+STATE_INUSE: Final = 0x0100
 #: The upper half of a state counts insertions and removals.
 COUNTER_SHIFT: Final = 16
 #: This "reader" changes when readers come or go.

@@ -18,6 +18,8 @@ from remsim.readers.pcsc.scard import (
     COUNTER_SHIFT,
     PNP_NOTIFICATION,
     STATE_CHANGED,
+    STATE_EXCLUSIVE,
+    STATE_INUSE,
     STATE_PRESENT,
     STATE_UNAVAILABLE,
     STATE_UNAWARE,
@@ -26,6 +28,7 @@ from remsim.readers.pcsc.scard import (
 )
 from remsim.readers.pcsc_common import codes
 from remsim.readers.pcsc_common.states import ReaderStates
+from remsim.readers.pcsc_common.usb import FREE, PlaceAnswers, ReaderPlaces
 
 #: Not every driver announces readers that come or go, so the list is read again this often.
 _LOOK_AGAIN_MS: Final = 2000
@@ -43,7 +46,7 @@ _CANCEL_EVERY_S: Final = 0.02
 
 Listener = Callable[[PresenceEvent], None]
 #: Finds out where readers are plugged in; may block for some seconds.
-PlaceFinder = Callable[[Sequence[str]], dict[str, str]]
+PlaceFinder = Callable[[Sequence[str]], PlaceAnswers]
 
 
 class Watcher:
@@ -52,8 +55,7 @@ class Watcher:
     def __init__(self, scard: Scard, listener: Listener, *, find_places: PlaceFinder | None = None) -> None:
         self._scard = scard
         self._find_places = find_places
-        #: Where readers are plugged in, as far as that is known. A reader's place is here before its first event.
-        self.places: dict[str, str] = {}
+        self._places = ReaderPlaces()
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._log = get_logger("readers")
@@ -66,6 +68,11 @@ class Watcher:
         self._raw: dict[str, int] = {}
         self._states = ReaderStates(self._log)
         self._is_limit_told = False
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Where readers are plugged in, as far as that is known: before a reader's first event, if it can be asked."""
+        return self._places.found
 
     async def start(self) -> list[str]:
         """Begin; return the readers that are there now, none if the service is not."""
@@ -118,7 +125,7 @@ class Watcher:
     def _on_service_gone(self, code: int) -> None:
         self._tell(self._states.on_service_gone(codes.meaning_of(code), "check that pcscd runs and accepts this user"))
         self._raw.clear()
-        self.places.clear()
+        self._places.on_list(())
         self._post(partial(self._say_first, []))
 
     def _watch(self, context: int) -> int:
@@ -199,13 +206,25 @@ class Watcher:
         names = self._states.names
         for name in known.difference(names):
             del self._raw[name]
-            self.places.pop(name, None)
         new = [name for name in names if name not in known]
-        if new and self._find_places is not None:
-            self.places |= self._find_places(new)
+        self._tell(self._states.on_places(self._look_for_places(new)))
         self._raw |= dict.fromkeys(new, STATE_UNAWARE)
         self._post(partial(self._say_first, names))
         return codes.SUCCESS
+
+    def _look_for_places(self, new: Sequence[str]) -> list[str]:
+        """Ask new readers, and those that can be asked now; return which of these have told."""
+        self._places.on_list(self._states.names)
+        asked = [*new, *self._places.due(self._use_of)]
+        if not asked or self._find_places is None:
+            return []
+        return self._places.on_answers(asked, self._find_places(asked))
+
+    def _use_of(self, name: str) -> int | None:
+        state = self._raw.get(name, STATE_UNAWARE)
+        if state == STATE_UNAWARE:
+            return None
+        return -1 if state & STATE_EXCLUSIVE else 1 if state & STATE_INUSE else FREE
 
     def _on_state(self, name: str, state: int, atr: bytes) -> None:
         state &= ~STATE_CHANGED

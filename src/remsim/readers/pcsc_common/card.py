@@ -161,7 +161,7 @@ class CardProcedures:
 
 
 def _offers_t0(atr: bytes) -> bool:
-    """Whether the card can speak T=0. An ATR that cannot be read is the reader's business, which accepted it."""
+    """Whether the card can speak T=0. An ATR that cannot be read counts as one with T=0: the reader accepted it."""
     try:
         return parse_atr(mend_atr(atr)).has_t0
     except AtrError:

@@ -21,6 +21,7 @@ class _Seen:
 
     presence: Presence
     counter: int
+    atr: bytes | None
 
 
 class ReaderStates:
@@ -73,7 +74,7 @@ class ReaderStates:
         if name not in self._readers:
             return []
         before = self._readers[name]
-        self._readers[name] = _Seen(presence, counter)
+        self._readers[name] = _Seen(presence, counter, atr or None)
         events = []
         if presence is Presence.PRESENT and before is not None and before.presence is Presence.PRESENT:
             if counter == before.counter:
@@ -83,6 +84,11 @@ class ReaderStates:
         elif before is not None and presence is before.presence:
             return []
         return [*events, PresenceEvent(name, presence, atr or None, self._cause)]
+
+    def on_places(self, names: Sequence[str]) -> list[PresenceEvent]:
+        """It is known only now where these readers are plugged in: which slot they have may depend on that."""
+        there = ((name, seen) for name in names if (seen := self._readers.get(name)) is not None)
+        return [PresenceEvent(name, seen.presence, seen.atr, "its USB port is known") for name, seen in there]
 
     def on_service_gone(self, error: str, hint: str) -> list[PresenceEvent]:
         """The service cannot be reached. Said once."""

@@ -6,15 +6,68 @@ path for them.
 """
 
 import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 #: Linux's USB devices; each is a folder whose name is the path: bus, port, and the ports of hubs between.
 USB_DEVICES: Final = Path("/sys/bus/usb/devices")
-#: Readers that do not answer within this time have no known place.
+#: Readers that do not answer within this time are asked again when another program lets go of them.
 PATIENCE_S: Final = 2.0
+#: A reader that nobody uses, in what PC/SC says of its use; one that a program holds for itself alone has less.
+FREE: Final = 0
 _CHANNEL_USB: Final = 0x0020
 _CHANNEL_LENGTH: Final = 4
+
+
+class PlaceAnswers(NamedTuple):
+    """What came of asking readers where they are plugged in."""
+
+    #: USB paths by reader name.
+    found: dict[str, str]
+    #: Another program holds them, or they did not answer. Of those in neither, the driver does not know.
+    unasked: frozenset[str] = frozenset()
+
+
+class ReaderPlaces:
+    """Where the readers of one PC/SC service are plugged in, and which of them are to be asked. No I/O.
+
+    A reader that could not be asked because of another program is asked again when its use changes: without its place
+    it may have no slot.
+    """
+
+    def __init__(self) -> None:
+        #: USB paths by reader name, as far as they are known.
+        self.found: dict[str, str] = {}
+        # What was known of the use of readers that could not be asked; None: nothing yet.
+        self._unasked: dict[str, int | None] = {}
+
+    def on_list(self, names: Iterable[str]) -> None:
+        """These are the readers now."""
+        there = frozenset(names)
+        self.found = {name: place for name, place in self.found.items() if name in there}
+        self._unasked = {name: use for name, use in self._unasked.items() if name in there}
+
+    def due(self, use_of: Callable[[str], int | None]) -> list[str]:
+        """Which are to be asked again; ``use_of`` tells how many programs use a reader: None if that is not known."""
+        due = []
+        for name, before in self._unasked.items():
+            use = use_of(name)
+            if use is not None and use >= FREE and (use == FREE if before is None else use != before):
+                due.append(name)
+            self._unasked[name] = use
+        return due
+
+    def on_answers(self, asked: Sequence[str], answers: PlaceAnswers) -> list[str]:
+        """Note what came of asking; return those that were asked in vain before and have a place now."""
+        late = [name for name in asked if name in self._unasked and name in answers.found]
+        for name in asked:
+            if name in answers.unasked:
+                self._unasked.setdefault(name, None)
+            else:
+                self._unasked.pop(name, None)
+        self.found = self.found | answers.found
+        return late
 
 
 def place_of(channel: bytes, devices: Path = USB_DEVICES) -> str | None:

@@ -12,7 +12,7 @@ from remsim.core.values import dataclass
 from remsim.net.runtime.tasks import all_of
 from remsim.readers.base import PresenceEvent, PresenceListener, ReaderSource
 from remsim.readers.pcsc_common.states import KnownReaders
-from remsim.readers.pcsc_common.usb import USB_DEVICES
+from remsim.readers.pcsc_common.usb import USB_DEVICES, PlaceAnswers
 from remsim.readers.pcscd.card import PcscdReader
 from remsim.readers.pcscd.channel import PcscdChannel
 from remsim.readers.pcscd.places import find_places
@@ -97,7 +97,7 @@ class PcscdSource(ReaderSource):
             f"{daemon.prefix}{name}" for daemon, names in zip(self._daemons, lists, strict=True) for name in names
         ]
 
-    async def _find(self, daemon: PcscdDaemon, names: Sequence[str]) -> dict[str, str]:
+    async def _find(self, daemon: PcscdDaemon, names: Sequence[str]) -> PlaceAnswers:
         return await find_places(daemon.socket, names, self._usb_devices)
 
     def _on_event(self, daemon: PcscdDaemon, event: PresenceEvent) -> None:

@@ -17,6 +17,7 @@ from remsim.net.runtime.tasks import when_done
 from remsim.readers.base import Presence, PresenceEvent
 from remsim.readers.errors import CardMuteError, ReaderError, ReaderUnavailableError
 from remsim.readers.pcsc_common.states import ReaderStates
+from remsim.readers.pcsc_common.usb import PlaceAnswers, ReaderPlaces
 from remsim.readers.pcscd.channel import PcscdChannel
 from remsim.readers.pcscd.client import TableReply, VersionReply, WaitEnded
 from remsim.readers.pcscd.protocol import MAJOR, TABLE_ROWS, ReaderRow, ReaderTable
@@ -31,15 +32,14 @@ _LEAST_S: Final = 0.02
 
 Listener = Callable[[PresenceEvent], None]
 #: Finds out where readers are plugged in; ends within some seconds.
-PlaceFinder = Callable[[Sequence[str]], Awaitable[dict[str, str]]]
+PlaceFinder = Callable[[Sequence[str]], Awaitable[PlaceAnswers]]
 
 
 class PcscdWatcher:
     """Calls ``listener``. Make, start and stop it in the event loop."""
 
     def __init__(self, path: Path, listener: Listener, *, find_places: PlaceFinder | None = None) -> None:
-        #: Where readers are plugged in, as far as that is known. A reader's place is here before its first event.
-        self.places: dict[str, str] = {}
+        self._places = ReaderPlaces()
         self._path = path
         self._listener = listener
         self._find_places = find_places
@@ -54,6 +54,11 @@ class PcscdWatcher:
         self._has_event = False
         self._is_stopping = False
         self._is_limit_told = False
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Where readers are plugged in, as far as that is known: before a reader's first event, if it can be asked."""
+        return self._places.found
 
     async def start(self) -> list[str]:
         """Begin; return the readers that are there now, none if pcscd is not."""
@@ -116,7 +121,7 @@ class PcscdWatcher:
     def _on_service_gone(self, error: ReaderError) -> None:
         hint = error.hint or "check that pcscd runs and accepts this user"
         self._tell(self._states.on_service_gone(str(error), hint))
-        self.places.clear()
+        self._places.on_list(())
         self._say_first([])
 
     async def _channel(self) -> PcscdChannel:
@@ -168,14 +173,20 @@ class PcscdWatcher:
         known = set(self._states.names)
         self._tell(self._states.on_list([row.name for row in rows]))
         names = self._states.names
-        for name in known.difference(names):
-            self.places.pop(name, None)
-        new = [name for name in names if name not in known]
-        if new and self._find_places is not None:
-            self.places |= await self._find_places(new)
+        late = await self._look_for_places([name for name in names if name not in known], rows)
         self._say_first(names)
         for row in rows:
             self._tell(self._states.on_state(row.name, _presence(row), row.events, row.atr))
+        self._tell(self._states.on_places(late))
+
+    async def _look_for_places(self, new: Sequence[str], rows: Sequence[ReaderRow]) -> list[str]:
+        """Ask new readers, and those that can be asked now; return which of these have told."""
+        self._places.on_list(self._states.names)
+        uses = {row.name: row.sharing for row in rows}
+        asked = [*new, *self._places.due(uses.get)]
+        if not asked or self._find_places is None:
+            return []
+        return self._places.on_answers(asked, await self._find_places(asked))
 
     def _check_limit(self, channel: PcscdChannel, rows: int) -> None:
         """Say once that the table is full, where there may be readers beyond it."""

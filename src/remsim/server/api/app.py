@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The REST application: all resources together, and what holds for every request."""
 
+import asyncio
 import time
 from typing import Final
 
@@ -28,6 +29,9 @@ from remsim.server.api.v2 import (
     warnings,
     webhooks,
 )
+from remsim.server.api.v2.streams import Readers
+from remsim.server.authority.turns import AuthorityTurns
+from remsim.server.changes import Changes
 from remsim.server.core.kept_answers import KeptAnswers
 from remsim.server.metrics import ServerMetrics
 from remsim.server.runtime import ServerRuntime
@@ -39,20 +43,29 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 
 def build_app(
-    runtime: ServerRuntime, metrics: ServerMetrics, hooks: WebhookSender, *, is_open: bool = False
+    runtime: ServerRuntime,
+    metrics: ServerMetrics,
+    hooks: WebhookSender,
+    *,
+    is_open: bool = False,
+    kept: KeptAnswers | None = None,
 ) -> RestApplication:
-    """The application over ``runtime`` and ``hooks``; ``is_open``: no token is needed."""
+    """The application over ``runtime`` and ``hooks``; ``is_open``: no token is needed.
+
+    ``kept`` has what earlier runs have done under keys.
+    """
     app = resources(metrics.limits)
     app.state.runtime = runtime
     app.state.webhooks = hooks
-    app.state.event_readers = events.Readers()
-    app.state.trace_readers = traces.TraceReaders()
+    app.state.authority_turns = AuthorityTurns()
+    app.state.event_readers = Readers()
+    app.state.trace_readers = Readers()
     app.state.metrics, app.state.settings = metrics, {}
-    app.state.kept_answers = KeptAnswers(metrics.limits)
+    app.state.kept_answers = KeptAnswers(metrics.limits) if kept is None else kept
     app.state.judge = judge = TokenJudge(runtime, limits=metrics.limits)
     # The last one is the outermost.
     app.add_middleware(AuthMiddleware, runtime=runtime, is_open=is_open, limits=metrics.limits, judge=judge)
-    app.add_middleware(RequestMiddleware, metrics=metrics)
+    app.add_middleware(RequestMiddleware, metrics=metrics, changes=runtime.changes)
     return app
 
 
@@ -95,20 +108,22 @@ def resources(limits: LimitCounts | None = None) -> RestApplication:
 
 
 class RequestMiddleware:
-    """Every request passes here: forgives a trailing slash on GET (rsres.md, 1), counts and times.
+    """Every request passes here: forgives a trailing slash on GET and HEAD (rsres.md, 1), counts and times.
 
     A caller over IPv4 has an IPv4 address from here on, also where one socket listens for both (RFC 4291, 2.5.5.2).
     """
 
-    def __init__(self, app: ASGIApp, metrics: ServerMetrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: ServerMetrics, changes: Changes) -> None:
+        """``changes`` tells whether the server stops."""
         self._app = app
         self._metrics = metrics
+        self._changes = changes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on a request."""
         method: str = scope["method"]
         path: str = scope["path"]
-        if method == "GET" and len(path) > 1 and path.endswith("/"):
+        if method in ("GET", "HEAD") and len(path) > 1 and path.endswith("/"):
             scope = {**scope, "path": path[:-1]}
         client: tuple[str, int] | None = scope.get("client")
         if client is not None and client[0].startswith(_MAPPED):
@@ -116,18 +131,29 @@ class RequestMiddleware:
         fault = _fault(scope)
         if fault is not None and fault.limit is not None:
             self._metrics.limits.reached(fault.limit)
-        started = time.perf_counter()
+        started, is_begun = time.perf_counter(), False
         # Method names that a caller made up must not become names in the metrics.
         shown = method if method in _METHODS else "other"
 
         async def count(message: Message) -> None:
+            nonlocal is_begun
             if message["type"] == "http.response.start":
+                is_begun = True
                 self._metrics.requests.labels(shown, str(message["status"])).inc()
                 self._metrics.request_time.labels(shown).observe(time.perf_counter() - started)
             await send(message)
 
         served = self._app if fault is None else errors.answer(fault, scope["path"])
-        await served(scope, receive, count)
+        try:
+            await served(scope, receive, count)
+        except asyncio.CancelledError:
+            if not self._changes.is_closed:
+                raise
+            # uvicorn does so with what is not answered when the time of the server is over; it would answer 500, and
+            # log a traceback for each.
+            if not is_begun:
+                over = errors.ApiError(503, "stopping", "the server stops", "ask again in a moment", is_last=True)
+                await errors.answer(over, scope["path"])(scope, receive, count)
 
 
 def _fault(scope: Scope) -> errors.ApiError | None:

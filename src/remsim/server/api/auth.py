@@ -236,7 +236,7 @@ def _without_port(host: str) -> str:
 
 
 def who_has(grant: Grant | None) -> str:
-    """Who asks, as log and audit name him."""
+    """The caller, as log and audit log name it."""
     if grant is None:
         return "anybody"
     return f"token {grant.token_id} {grant.name}" if grant.token_id else grant.name

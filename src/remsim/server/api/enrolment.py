@@ -5,7 +5,6 @@ The protocol is described in ``remsim.pki.enrolment_service``. Mount them only w
 them over TLS only.
 """
 
-import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -20,7 +19,6 @@ from remsim.core.limits import LimitCounts, LimitName
 from remsim.core.rate_limit import TokenBuckets
 from remsim.logs import Logger
 from remsim.net.log_limiter import LogRateLimiter
-from remsim.net.runtime.tasks import in_thread
 from remsim.pki.enrolment_service import EnrolmentService, EnrolmentServiceError, Issuance
 from remsim.pki.errors import PkiError
 from remsim.pki.ledger import Issued
@@ -31,6 +29,7 @@ from remsim.server.api.reading import read_body
 from remsim.server.api.resource import Resource, RestApplication
 from remsim.server.api.routing import refusals
 from remsim.server.api.v1.shapes import AuthorityShape, IssuedShape
+from remsim.server.authority.turns import AuthorityTurns
 from remsim.server.core.tokens import failure_limiter, limited_source
 
 T = TypeVar("T")
@@ -70,6 +69,7 @@ class EnrolmentHandler:
         limiter: TokenBuckets,
         lines: LogRateLimiter,
         *,
+        turns: AuthorityTurns,
         now: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
@@ -83,7 +83,7 @@ class EnrolmentHandler:
         # What is wrong with the authority's files is told once: it is not for those who ask to fill the log.
         self._trouble: OncePerEpisode[str] = OncePerEpisode()
         # One at a time: signing and writing would only wait for each other.
-        self._turn = asyncio.Lock()
+        self._turns = turns
 
     def now(self) -> float:
         """Seconds since 1970."""
@@ -99,13 +99,13 @@ class EnrolmentHandler:
             # Others at this address have failed too often. Who shows a good code or certificate is none of them, and
             # has a limit of its own.
             if wait_s > 0:
-                proof = await self._in_thread(partial(self.enrolment.proof, now=self._now()), body)
+                proof = await self._turns.do(partial(self.enrolment.proof, now=self._now()), body)
             if proof is not None:
                 wait_s = self._limiter.wait_s(proof, self._clock())
             if wait_s > 0:
                 text = f"too many failed attempts; wait {wait_s:.0f} s"
                 raise ApiError(429, "too_many_failures", text, retry_after_s=wait_s, limit=LimitName.ENROLMENT_FAILURES)
-            answer = await self._in_thread(work, body)
+            answer = await self._turns.do(work, body)
         except EnrolmentServiceError as error:
             self._limiter.spend(source if proof is None else proof, self._clock())
             self._note_refusal(_source(request), request.url.path, str(error))
@@ -121,10 +121,6 @@ class EnrolmentHandler:
             raise ApiError(503, _AUTHORITY_IN_TROUBLE, text, "try again later; the server's log says why") from None
         self._trouble.ends(_AUTHORITY_IN_TROUBLE)
         return answer
-
-    async def _in_thread(self, work: Callable[[object], T], body: object) -> T:
-        async with self._turn:
-            return await in_thread(work, body)
 
     def _note_refusal(self, peer: str, path: str, reason: str) -> None:
         say = self._log.warning if self._lines.level(_REFUSED, "warning") == "warning" else self._log.debug
@@ -171,7 +167,10 @@ def mount(
     ``now`` gives seconds since 1970, ``clock`` those of a clock that does not go back.
     """
     limiter = failure_limiter(limits=limits)
-    app.state.enrolment = EnrolmentHandler(enrolment, log, issuances, limiter, lines, now=now, clock=clock)
+    if not hasattr(app.state, "authority_turns"):
+        app.state.authority_turns = AuthorityTurns()
+    turns: AuthorityTurns = app.state.authority_turns
+    app.state.enrolment = EnrolmentHandler(enrolment, log, issuances, limiter, lines, turns=turns, now=now, clock=clock)
     app.offer(router)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How REST says no: in v1 a status and ``{"error": {"code", "message", "hint"}}``, in v2 a problem (RFC 9457)."""
+"""How REST refuses: in v1 a status and ``{"error": {"code", "message", "hint"}}``, in v2 a problem (RFC 9457)."""
 
 import math
 import re
@@ -27,7 +27,7 @@ from remsim.server.runtime import (
     UnknownLeaseError,
     UnknownMappingError,
 )
-from remsim.server.store.writer import StoreError
+from remsim.server.store.writer import CommitInDoubtError, StoreError
 
 #: Paths of v2 begin with this.
 V2: Final = "/api/v2"
@@ -143,6 +143,7 @@ _KNOWN: dict[type[RemsimError], tuple[int, str]] = {
     UnknownMappingError: (404, "not_found"),
     UnknownLeaseError: (404, "not_found"),
     StoreError: (503, "not_stored"),
+    CommitInDoubtError: (503, "in_doubt"),
 }
 
 

@@ -23,5 +23,12 @@ MAX_READERS: Final = 128
 MAX_BOARDS: Final = 32
 #: Traces that are read at a time.
 MAX_TRACE_READERS: Final = 64
+#: The same by one token: fewer than slots that may be traced.
+MAX_TRACE_READERS_OF_ONE: Final = 24
 #: A connection without a request is kept this long for the next one.
 KEEP_ALIVE_S: Final = 5
+
+
+def most_of_one(most: int) -> int:
+    """How many of these streams one token may have: a quarter is left to others."""
+    return most - most // 4

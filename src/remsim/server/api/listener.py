@@ -36,6 +36,7 @@ _COUNTED_AS: Final = {
     QuotaKind.UNIDENTIFIED: LimitName.REST_CONNECTIONS,
     QuotaKind.UNIDENTIFIED_PER_SOURCE: LimitName.REST_CONNECTIONS_PER_SOURCE,
     QuotaKind.CONNECTIONS: LimitName.CONNECTIONS,
+    QuotaKind.PENDING: LimitName.PENDING,
 }
 
 
@@ -79,7 +80,10 @@ class _Server(uvicorn.Server):
         self.servers = []
         # Without TLS, a connection is served at once; with it, its handshake waits for its turn.
         per_round = 1 if self._tls is None else PER_ROUND
-        self._acceptors = [Acceptor(sock, self._take, spare=self._spare, per_round=per_round) for sock in sockets or ()]
+        self._acceptors = [
+            Acceptor(sock, self._take, spare=self._spare, on_full=self._on_full, per_round=per_round)
+            for sock in sockets or ()
+        ]
         for acceptor in self._acceptors:
             acceptor.start()
         self.started = True
@@ -133,6 +137,9 @@ class _Server(uvicorn.Server):
             return True
         return self._unproven.make_room()
 
+    def _on_full(self, limit: QuotaKind) -> None:
+        self._note(limit, _COUNTED_AS[limit])
+
     def _note(self, limit: QuotaKind, counted_as: LimitName, peer: PeerAddress | None = None) -> None:
         self._counts.reached(counted_as)
         if self._unproven.is_first_report(limit):
@@ -166,17 +173,18 @@ class _Server(uvicorn.Server):
 
     async def _serve_one(self, sock: socket.socket, source: Hashable, visit: "_Visit") -> None:
         """Hand a connection over to HTTP, after the TLS handshake if there is one."""
-        visit.connection = connection = RestConnection(
-            self.config,
-            self.server_state,
-            counts=self._counts,
-            on_closed=partial(self._forget, visit),
-            on_proven=partial(self._prove, visit),
-        )
         tls_times = {} if self._tls is None else {"ssl_handshake_timeout": HANDSHAKE_TIMEOUT_S}
         try:
             if self._tls is not None:
                 await self._greeting(sock, source)
+            # Who says nothing costs no more than the above.
+            visit.connection = connection = RestConnection(
+                self.config,
+                self.server_state,
+                counts=self._counts,
+                on_closed=partial(self._forget, visit),
+                on_proven=partial(self._prove, visit),
+            )
             visit.sock = None
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection, sock, ssl=self._tls, **tls_times
@@ -188,7 +196,7 @@ class _Server(uvicorn.Server):
             return
         finally:
             visit.task = None
-            if not connection.is_made:
+            if visit.connection is None or not visit.connection.is_made:
                 self._forget(visit)
 
 

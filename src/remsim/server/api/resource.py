@@ -8,10 +8,10 @@ request says. The schema is made of routes of its own when it is asked for.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final, TypedDict, TypeVar, Unpack
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Scope
 
 from remsim import __version__
 from remsim.core.values import dataclass
+from remsim.net.runtime.tasks import in_thread
 from remsim.server.api import errors
 from remsim.server.api.auth import OPEN_PATHS, judge_route
 from remsim.server.api.reading import judge_query
@@ -30,6 +31,9 @@ _TOKEN_TEXT: Final = "made by remsim token create; its role and scope say what i
 
 #: Of every route.
 _JUDGED: Final = (Depends(judge_route), Depends(judge_query))
+
+#: With an authority beside the server, and without.
+_SCHEMAS: Final = 2
 
 _Endpoint = TypeVar("_Endpoint", bound=Callable[..., object])
 
@@ -112,7 +116,7 @@ class Resource:
                 self._made.add_api_route(
                     route.path,
                     route.endpoint,
-                    methods=[route.method],
+                    methods=_methods_of(route),
                     status_code=route.described.get("status_code"),
                     response_class=route.described.get("response_class", JSONResponse),
                     include_in_schema=False,
@@ -134,6 +138,11 @@ class Resource:
                 responses={key: dict(value) for key, value in said.get("responses", {}).items()},
                 openapi_extra=_extra(said),
             )
+
+
+def _methods_of(route: _Route) -> list[str]:
+    """HEAD is answered as GET is (RFC 9110, 9.3.2); the listener leaves out the body. Not in v1: rsres.md, 1."""
+    return ["GET", "HEAD"] if route.method == "GET" and errors.is_of_v2(route.path) else [route.method]
 
 
 def _extra(said: Described) -> dict[str, object]:
@@ -184,14 +193,27 @@ class RestApplication(FastAPI):
         self._make_routes()
         return super().build_middleware_stack()
 
+    def setup(self) -> None:
+        """The framework calls this when the application is made: it has the schema as its own route."""
+        self.add_route("/openapi.json", self._describe, include_in_schema=False)
+
+    async def _describe(self, _request: Request) -> Response:
+        # It takes a third of a second at first; links are not to wait for it.
+        return await in_thread(lambda: JSONResponse(self.openapi()))
+
     def openapi(self) -> dict[str, Any]:
-        """The schema. Made once, with what is offered at the first call."""
+        """The schema. Made once in the process, with what is offered at the first call."""
         if self.openapi_schema is None:
-            described = FastAPI(**_TITLES)
-            for resource in self._offered:
-                resource.describe_to(described)
-            self.openapi_schema = _with_ours(described.openapi())
+            self.openapi_schema = _schema_of(tuple(self._offered))
         return self.openapi_schema
+
+
+@lru_cache(maxsize=_SCHEMAS)
+def _schema_of(resources: tuple[Resource, ...]) -> dict[str, Any]:
+    described = FastAPI(**_TITLES)
+    for resource in resources:
+        resource.describe_to(described)
+    return _with_ours(described.openapi())
 
 
 class _Titles(TypedDict):

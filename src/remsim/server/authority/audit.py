@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the authority did, in the audit log: codes made, certificates issued and revoked, by whomever.
+"""What the authority did, in the audit log: codes made, certificates issued and revoked, by any process.
 
 The command line uses the authority's ledger, too, beside the server. So the log follows the ledger: what stands
 there and not in the log is entered, also if no server was running when it happened. Only an enrolment is entered by
@@ -29,7 +29,7 @@ SETTLED_S: Final = 10.0
 
 
 class CertificateAudit:
-    """One for the server. ``recorded`` are the actions and targets that the log has already.
+    """Enters what the ledger has and the log lacks. ``recorded`` are the actions and targets that the log has already.
 
     ``record`` takes entries; ``record_refusal`` those that unauthenticated callers cause, of which not all are kept.
     """

@@ -14,6 +14,18 @@ from remsim.wire.messages.rspro import AdvertisedAddress
 
 
 @dataclass(frozen=True, slots=True)
+class KeyedRequest:
+    """A request that is done once, because it has an Idempotency-Key."""
+
+    #: The ID of the caller's token, the path, and the key.
+    name: tuple[str, str, str]
+    #: That of what is asked for: query and body.
+    digest: bytes
+    #: The JSON that is answered, where that is known before it is done and cannot be found later; else empty.
+    answer: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Actor:
     """Who does something: ``who`` names a token, a user, a bankd or the server itself; ``source`` is an address."""
 
@@ -21,6 +33,8 @@ class Actor:
     source: str
     #: Of the token that it has; empty: it has none.
     token_id: str = field(default="", compare=False)
+    #: What it asks for, if that is to be done once. It is stored with the entry that tells that it was done.
+    request: KeyedRequest | None = field(default=None, compare=False)
 
 
 #: What the server does by itself, following its rules.
@@ -434,6 +448,17 @@ class StoredLease:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredRequest:
+    """A request that was done by an earlier run. ``done_at`` is in seconds since 1970-01-01 UTC."""
+
+    number: int
+    request: KeyedRequest
+    done_at: float
+    #: The number of the lease or webhook that it made; None: it made neither.
+    made: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StoredState:
     """All that the coordinator knows from earlier runs."""
 
@@ -469,3 +494,5 @@ class StoredState:
     announcements: tuple[StoredAnnouncement, ...] = ()
     #: Mappings that wait for their cards.
     parked: tuple[ParkedMapping, ...] = ()
+    #: What was done under keys of late, oldest first.
+    requests: tuple[StoredRequest, ...] = ()

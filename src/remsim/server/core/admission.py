@@ -59,7 +59,7 @@ class Host(Protocol):
 
 
 class Admission:
-    """One for all peers. ``timers`` are keyed by the link that is to be closed. ``identity`` is our own."""
+    """Accepts or refuses peers. ``timers`` are keyed by the link that is to be closed. ``identity`` is our own."""
 
     def __init__(
         self,

@@ -41,6 +41,7 @@ from remsim.server.core.addresses import bankd_addresses, of_any_kind
 from remsim.server.core.admission import Admission
 from remsim.server.core.bank_hosts import on_host_conditions
 from remsim.server.core.certificate_lists import CertificateLists, Revocations
+from remsim.server.core.change_events import ChangeEvents
 from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientIds
 from remsim.server.core.following import Following, freed_by, parked_from
@@ -49,6 +50,7 @@ from remsim.server.core.health_reports import HealthReports
 from remsim.server.core.inventory import CardContents, Inventory
 from remsim.server.core.known import KnownPeers
 from remsim.server.core.labels import Labels
+from remsim.server.core.legal_messages import CONNECT_REQUESTS, LEGAL_IN, on_undecodable, on_unsupported_version
 from remsim.server.core.lending import Lending
 from remsim.server.core.log_events import (
     ignored,
@@ -70,11 +72,9 @@ from remsim.server.core.peers import Peer, PeerState, PeerTable
 from remsim.server.core.reconciler import Reconciler
 from remsim.server.core.slot_locks import SlotLocks
 from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
-from remsim.server.core.telling import Telling
 from remsim.server.core.tracing import Traces
-from remsim.server.core.unreadable import CONNECT_REQUESTS, LEGAL_IN, on_undecodable, on_unsupported_version
+from remsim.server.core.warning_rules import WarningRules, arrival_name
 from remsim.server.core.warnings import Warnings
-from remsim.server.core.watch import Watch, arrival_name
 from remsim.wire.link.abilities import ADVERTISE
 from remsim.wire.link.actions import AskIdentity, LinkId, PeerAddress, Send
 from remsim.wire.link.engine import (
@@ -110,7 +110,7 @@ class ServerSettings:
 
 
 class Coordinator:
-    """One for the server. ``memory`` is what earlier runs have stored."""
+    """Takes all decisions of the server. ``memory`` is what earlier runs have stored."""
 
     def __init__(
         self, settings: ServerSettings, memory: StoredState, *, limits: LimitCounts | None = None, now: float = 0.0
@@ -152,7 +152,7 @@ class Coordinator:
             host=self,
         )
         self.warnings = Warnings(self.limits)
-        self.watch = Watch(self.slotmap, self.peers, self.inventory, self.known)
+        self.warning_rules = WarningRules(self.slotmap, self.peers, self.inventory, self.known)
         for stored in memory.mappings:
             self.slotmap.restore(stored)
         for parked in memory.parked:
@@ -170,7 +170,7 @@ class Coordinator:
             now=now,
         )
         self.following = self._following()
-        self.telling = Telling(self.slotmap, self.lending.table)
+        self.change_events = ChangeEvents(self.slotmap, self.lending.table)
 
     def _following(self) -> Following:
         return Following(
@@ -365,7 +365,7 @@ class Coordinator:
         self, decision: Decision, now: float, *, mapping_ids: tuple[int, ...] = (), created_at: float = 0.0
     ) -> list[Action]:
         """A decision is committed. ``created_at`` is when, in seconds since 1970-01-01 UTC; new mappings have ids."""
-        freed, told = freed_by(decision, self.slotmap), self.telling.of(decision, created_at)
+        freed, told = freed_by(decision, self.slotmap), self.change_events.of(decision, created_at)
         actions = [*told, *self._carry_out(decision, now, mapping_ids, created_at)]
         if isinstance(decision, StoreSent | StoreDeliveries):
             return actions
@@ -540,7 +540,7 @@ class Coordinator:
 
     def on_client_accepted(self, peer: Peer, slot: ClientSlot, now: float) -> list[Action]:
         """Admission let a client in."""
-        self.watch.arrivals.note(arrival_name(peer, slot), now)
+        self.warning_rules.arrivals.note(arrival_name(peer, slot), now)
         return [
             program_event("info", "client_connected", peer),
             *note_of(peer),
@@ -553,7 +553,7 @@ class Coordinator:
         """Admission let a bankd in."""
         bank_id = request.bank_id
         self.lending.stir(now)
-        self.watch.arrivals.note(arrival_name(peer), now)
+        self.warning_rules.arrivals.note(arrival_name(peer), now)
         peer.number_of_slots = request.number_of_slots
         known = self.configurator.bank_addresses.get(bank_id, ())
         if known and ADVERTISE in (request.identity.abilities or ()):

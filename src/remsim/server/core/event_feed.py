@@ -72,7 +72,7 @@ class Audience(Protocol):
 
 
 class EventFeed:
-    """One for the server. Numbers begin with 1 at each start. ``redact`` makes values presentable."""
+    """The newest events. Numbers begin with 1 at each start. ``redact`` makes values presentable."""
 
     def __init__(self, redact: Redact, *, most: int = MAX_EVENTS, most_bytes: int = MAX_TEXT_BYTES) -> None:
         self._redact = redact

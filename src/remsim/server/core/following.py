@@ -54,7 +54,7 @@ class PlanChange(Protocol):
 
 
 class Following:
-    """One for the server. ``may_use`` says whether the rules let a client use a card."""
+    """Moves mappings after their cards. ``may_use`` says whether the rules let a client use a card."""
 
     def __init__(
         self,

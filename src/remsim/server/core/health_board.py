@@ -53,7 +53,7 @@ class HealthStanding:
 
 
 class HealthBoard:
-    """One for the server. It looks at ``peers``, ``slotmap`` and ``known``, and changes nothing there."""
+    """The verdicts on all slots. It looks at ``peers``, ``slotmap`` and ``known``, and changes nothing there."""
 
     def __init__(self, peers: PeerTable, slotmap: SlotMap, known: KnownPeers, limits: LimitCounts) -> None:
         self._peers = peers
@@ -131,7 +131,7 @@ class HealthBoard:
         return self._note(slot, standing, now, is_unsteady=is_held)
 
     def on_report(self, peer: Peer, slot: BankSlot, now: float) -> list[Action]:
-        """The same, if the slot is one of the bank that reports it; others are nobody's."""
+        """The same, if the slot is one of the bank that reports it; reports about others are dropped."""
         is_its_own = slot.bank_id == peer.bank_id and slot.slot_nr < peer.number_of_slots
         return self.on_slot(slot, now) if is_its_own else []
 

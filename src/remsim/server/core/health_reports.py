@@ -27,7 +27,7 @@ _MAX_LINKS: Final = 4096
 
 
 class HealthReports:
-    """One for the server. ``limits`` counts the reports that were too many."""
+    """Takes the reports of all peers. ``limits`` counts those that were too many."""
 
     def __init__(self, limits: LimitCounts) -> None:
         self._limits = limits

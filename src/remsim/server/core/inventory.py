@@ -52,7 +52,7 @@ class _Card:
 
 
 class Inventory:
-    """One for the server. ``stored`` are the numbers that earlier runs have heard of, ``contents`` what cards told.
+    """The cards of all banks. ``stored`` are the numbers that earlier runs have heard of, ``contents`` what cards told.
 
     ``keeps_imsi``: IMSIs are kept; else they are dropped when they come, and those of earlier runs are not shown.
     """

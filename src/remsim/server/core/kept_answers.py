@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answers that are kept under the keys of those who asked, to be given again. Without I/O; bounded in number and size.
 
-Time is that of a clock that does not go back, in seconds.
+Of what an earlier run has done, there is no answer, but what the database has of it: see ``StoredRequest``. Time is
+that of a clock that does not go back, in seconds.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from enum import Enum
 from typing import Final
 
+from remsim.core.fairness import oldest_of_busiest
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.core.values import dataclass
+from remsim.server.core.actions import StoredRequest
 
 #: A caller that did not hear the answer tries again within minutes; a day covers a night.
 KEPT_S: Final = 86_400.0
-#: So many are kept, the newest; 64 KiB each at most.
+#: So many are kept; beyond that the oldest of the token with most is forgotten. 64 KiB each at most.
 MAX_KEPT: Final = 1024
 MAX_KEPT_BYTES: Final = 64 * 1024
 
@@ -44,22 +48,31 @@ class KeyUse(Enum):
 class _Slot:
     digest: bytes
     since: float
-    answer: KeptAnswer | None = None
+    answer: KeptAnswer | StoredRequest | None = None
 
 
 class KeptAnswers:
-    """One for the server. ``limits`` counts answers that were dropped because there were too many."""
+    """The answers that are kept. ``limits`` counts those that were dropped because there were too many."""
 
-    def __init__(self, limits: LimitCounts) -> None:
+    def __init__(
+        self, limits: LimitCounts, done: Iterable[StoredRequest] = (), *, wall: float = 0.0, now: float = 0.0
+    ) -> None:
+        """``done`` is what earlier runs have done, oldest first. It is ``wall`` (since 1970-01-01 UTC), and ``now``."""
         self._limits = limits
         # The oldest comes first.
         self._slots: OrderedDict[Name, _Slot] = OrderedDict()
+        for each in done:
+            name = each.request.name
+            self._slots.pop(name, None)
+            self._slots[name] = _Slot(each.request.digest, now - max(0.0, wall - each.done_at), each)
+        while len(self._slots) > MAX_KEPT:
+            self._slots.popitem(last=False)
 
     def __len__(self) -> int:
         """Return how many are kept."""
         return len(self._slots)
 
-    def begin(self, name: Name, digest: bytes, now: float) -> KeptAnswer | KeyUse:
+    def begin(self, name: Name, digest: bytes, now: float) -> KeptAnswer | StoredRequest | KeyUse:
         """A request comes; ``digest`` is that of its body. NEW: do it, and call ``finish`` or ``forget``."""
         while self._slots and next(iter(self._slots.values())).since < now - KEPT_S:
             self._slots.popitem(last=False)
@@ -67,7 +80,7 @@ class KeptAnswers:
         if slot is None:
             self._slots[name] = _Slot(digest, now)
             if len(self._slots) > MAX_KEPT:
-                self._slots.popitem(last=False)
+                del self._slots[oldest_of_busiest((name[0], name) for name in self._slots)]
                 self._limits.reached(LimitName.KEPT_ANSWERS)
             return KeyUse.NEW
         if slot.digest != digest:
@@ -83,6 +96,17 @@ class KeptAnswers:
             self.forget(name)
         else:
             slot.answer = answer
+
+    def settle(self, done: StoredRequest, is_done: bool) -> None:
+        """It was in progress as long as nobody knew what became of it: now that is known."""
+        name = done.request.name
+        slot = self._slots.get(name)
+        if slot is None or slot.digest != done.request.digest or slot.answer is not None:
+            return
+        if is_done:
+            slot.answer = done
+        else:
+            self.forget(name)
 
     def forget(self, name: Name) -> None:
         """It was not done."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Banks and clients that were here, connected or not: who is missed, and since when. Without I/O.
+"""Banks and clients that were ever here, connected or not: which are absent, and since when. Without I/O.
 
 Fed with the same notes that the database gets: one at each connect, one at each leave. Times are seconds since
 1970-01-01 UTC.
@@ -41,7 +41,7 @@ def absence(what: str, seen: Seen | None) -> str:
 
 
 class KnownPeers:
-    """One for the server. ``banks`` and ``clients`` are those of earlier runs; ``limits`` counts those forgotten."""
+    """All that were ever here. ``banks`` and ``clients`` are of earlier runs; ``limits`` counts those forgotten."""
 
     def __init__(
         self,

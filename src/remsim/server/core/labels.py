@@ -70,7 +70,7 @@ def check_label(text: str) -> str:
 
 
 class Labels:
-    """One for the server. ``stored`` are those of earlier runs, by subject."""
+    """All labels. ``stored`` are those of earlier runs, by subject."""
 
     def __init__(self, stored: Mapping[str, tuple[str, ...]]) -> None:
         self._by_subject = dict(stored)

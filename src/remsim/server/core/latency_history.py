@@ -53,7 +53,7 @@ class _Course:
 
 
 class LatencyHistory:
-    """One for the server. ``limits`` counts slots that had to make room."""
+    """The newest figures of each slot. ``limits`` counts slots that had to make room."""
 
     def __init__(self, limits: LimitCounts) -> None:
         self._limits = limits

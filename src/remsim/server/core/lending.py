@@ -57,7 +57,7 @@ PlanDeletion = Callable[[list[Mapping], LeaseEnd], StoreDeletion | None]
 
 
 class Lending:
-    """One for the server."""
+    """Lends cards, and ends leases."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Lending:
     ) -> None:
         """``slotmap`` has the stored mappings already."""
         self.table = LeaseTable(last_id=memory.last_lease)
-        #: Whether the rules let a client use a card; replaced by who knows them.
+        #: Whether the rules let a client use a card; the runtime, which has the rules, replaces it.
         self.may_use: Callable[[BankSlot, ClientSlot], bool] = lambda _bank, _client: True
         self._slotmap = slotmap
         self._peers = peers

@@ -17,12 +17,13 @@ from dataclasses import asdict
 from typing import Final, Self
 
 from remsim.core.errors import RemsimError
+from remsim.core.fairness import oldest_of_busiest
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.core.values import dataclass
 
 #: A session lasts this long after its login, unless its token ends sooner: a working day.
 SESSION_S: Final = 12 * 3600.0
-#: Sessions at a time. The oldest makes room.
+#: Sessions at a time. The oldest of the token that has most makes room.
 MAX_SESSIONS: Final = 1024
 #: A link is good for this long.
 LINK_S: Final = 600.0
@@ -164,7 +165,8 @@ class PageSessions:
         self._sessions[session.digest] = session
         if len(self._sessions) > MAX_SESSIONS:
             self._limits.reached(LimitName.PAGE_SESSIONS)
-            self._sessions.popitem(last=False)
+            owned = ((each.token_id, digest) for digest, each in self._sessions.items())
+            del self._sessions[oldest_of_busiest(owned)]
 
     def _forget(self, now: float) -> None:
         for digest in [name for name, session in self._sessions.items() if session.expires_at <= now]:

@@ -118,7 +118,7 @@ _ALLOWANCES: Final = MAX_ID + 2
 
 
 class BankAudit:
-    """One for all bankds. ``limits`` counts the entries that were more than a bankd may add."""
+    """Takes the audit entries of all bankds. ``limits`` counts those that were more than a bankd may add."""
 
     def __init__(self, limits: LimitCounts) -> None:
         self._limits = limits

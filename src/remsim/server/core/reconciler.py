@@ -56,7 +56,7 @@ class _BankLink:
 
 
 class Reconciler:
-    """One for all banks. ``timers`` are keyed by bank id."""
+    """Sends each bankd what it lacks. ``timers`` are keyed by bank id."""
 
     def __init__(self, slotmap: SlotMap, configurator: ClientConfigurator, timers: Deadlines[int]) -> None:
         self._slotmap = slotmap

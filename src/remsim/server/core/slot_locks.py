@@ -25,7 +25,7 @@ class LockError(RemsimError, ValueError):
 
 
 class SlotLocks:
-    """One for the server. ``stored`` are those of earlier runs."""
+    """All locks. ``stored`` are those of earlier runs."""
 
     def __init__(self, stored: Iterable[StoredLock] = ()) -> None:
         self._locks = {lock.bank: lock for lock in stored}

@@ -22,7 +22,7 @@ from remsim.core.ids import check_id
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.core.rate_limit import TokenBuckets
 from remsim.core.values import dataclass
-from remsim.wire.link.actions import source_of
+from remsim.wire.link.actions import source_network
 
 PREFIX: Final = "remsim"
 ID_BYTES: Final = 6
@@ -226,9 +226,9 @@ MAX_SOURCES: Final = 4096
 
 
 def limited_source(host: str) -> str:
-    """What of a caller's address counts as one source, so that nobody gets round the limiter by his many addresses."""
+    """What of a caller's address counts as one source: a host has many addresses, and one limit for all of them."""
     try:
-        return str(source_of(ip_address(host.partition("%")[0])))
+        return str(source_network(ip_address(host.partition("%")[0])))
     except ValueError:
         return host
 

@@ -69,7 +69,7 @@ class Alert:
 
 
 class Warnings:
-    """One for the server. ``limits`` counts warnings that were more than there may be."""
+    """All warnings that hold now. ``limits`` counts those that were more than there may be."""
 
     def __init__(self, limits: LimitCounts) -> None:
         self._limits = limits

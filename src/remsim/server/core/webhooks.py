@@ -39,7 +39,19 @@ SIGNATURE_HEADER: Final = "Remsim-Signature"
 _MAX_URL: Final = 2048
 _MAX_OUTCOME: Final = 200
 #: Where clouds give away credentials to programs that can make a host ask; that of most is link-local anyhow.
-_METADATA: Final = frozenset({ip_address("fd00:ec2::254"), ip_address("100.100.100.200")})
+_METADATA: Final = frozenset(
+    map(
+        ip_address,
+        # Amazon, Google, Oracle, Scaleway; Alibaba, Azure, Oracle
+        (
+            *("fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:42::42"),
+            *("100.100.100.200", "168.63.129.16", "192.0.0.192"),
+        ),
+    )
+)
+#: IPv6 addresses that lead to the IPv4 address in their last 32 bits: by NAT64 (RFC 6052, 2.1; RFC 8215), or IPv4-
+#: compatible ones (RFC 4291, 2.5.5.1).
+_EMBEDDING: Final = tuple(map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96")))
 
 
 class WebhookError(RemsimError, ValueError):
@@ -73,7 +85,19 @@ def is_allowed(address: IPv4Address | IPv6Address, networks: Sequence[IPv4Networ
         address = address.ipv4_mapped
     if networks is not None:
         return any(address in network for network in networks if network.version == address.version)
-    return not (address.is_link_local or address.is_multicast or address.is_unspecified or address in _METADATA)
+    return not any(
+        each.is_link_local or each.is_multicast or each.is_unspecified or each in _METADATA
+        for each in (address, *_embedded(address))
+    )
+
+
+def _embedded(address: IPv4Address | IPv6Address) -> Iterator[IPv4Address]:
+    """The IPv4 addresses at which a packet to this address may arrive."""
+    if isinstance(address, IPv6Address):
+        if any(address in network for network in _EMBEDDING):
+            yield IPv4Address(address.packed[-4:])
+        if address.sixtofour is not None:
+            yield address.sixtofour
 
 
 def signature(secret: str, body: bytes, at: int) -> str:

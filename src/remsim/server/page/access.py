@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final, cast
 
 from fastapi import Request
 
-from remsim.net.runtime.tasks import in_thread
 from remsim.pki.errors import PkiError
 from remsim.rest import authority as authority_models
 from remsim.server.api.v2 import authority as authority_routes
 from remsim.server.api.v2.access import show_token
 from remsim.server.api.v2.webhooks import delivery_model, webhook_model
+from remsim.server.authority.turns import AuthorityTurns
 from remsim.server.core.tokens import StoredToken, is_still_good
 from remsim.server.core.webhooks import WebhookQueue
 from remsim.server.page.rendering import render
@@ -86,7 +86,8 @@ async def _of_authority(
     authority = cast("Authority | None", getattr(request.app.state, "authority", None))
     if authority is None:
         return None, None
-    issued, made = await in_thread(authority.issued), await in_thread(authority.codes)
+    turns = cast(AuthorityTurns, request.app.state.authority_turns)
+    issued, made = await turns.do(authority.issued), await turns.do(authority.codes)
     return (
         [authority_routes.show_certificate(entry) for entry in reversed(issued)],
         [authority_routes.show_code(code) for code in reversed(made)],

@@ -11,9 +11,9 @@ from remsim.core.text import rfc3339
 from remsim.core.values import dataclass
 from remsim.server.core.event_feed import FeedEvent, is_visible
 from remsim.server.core.tokens import Grant
+from remsim.server.page.live_view import Happenings
 from remsim.server.page.rendering import render
-from remsim.server.page.sheet import Happenings
-from remsim.server.page.things import PageEvent, shown_event
+from remsim.server.page.slot_views import PageEvent, shown_event
 from remsim.server.query import ServerQuery
 from remsim.server.store.audit import StoredEntry
 
@@ -32,7 +32,7 @@ AUDIT_KIND: Final = "audit "
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which of it is wanted."""
+    """What a reader of the list has chosen to see."""
 
     about: str = ""
     kind: str = ""

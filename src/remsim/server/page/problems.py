@@ -21,7 +21,7 @@ from remsim.server.runtime import ServerRuntime
 
 @dataclass(frozen=True, slots=True)
 class PageProblem:
-    """One line."""
+    """One line of the list of problems."""
 
     #: What it is about, and the address of its page.
     subject: str

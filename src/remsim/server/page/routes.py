@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The routes of single things, of what happened, of access, and of the first start."""
+"""The routes of single slots, of what happened, of access, and of the first start."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -17,10 +17,10 @@ from remsim.server.api.routing import TheQuery, TheRuntime
 from remsim.server.api.v2.cards import visible_labels
 from remsim.server.api.v2.reading import bank_slot, client_slot
 from remsim.server.core.tokens import Grant, TokenRole
-from remsim.server.page import access, activity, leases, start, things
+from remsim.server.page import access, activity, leases, slot_views, start
 from remsim.server.page.frame import HEADERS, page
+from remsim.server.page.live_view import LiveView, Pulse
 from remsim.server.page.rendering import environment
-from remsim.server.page.sheet import Pulse, Sheet
 from remsim.server.page.stream import open_stream
 from remsim.server.runtime import ServerRuntime
 
@@ -33,9 +33,9 @@ def _pieces_of(runtime: ServerRuntime, grant: Grant, name: str) -> tuple[_Pieces
     """What makes the view of ``B1:3`` or ``C7:0``. Raises ApiError."""
     slot = _bank_slot(name) if name.startswith("B") else client_slot(name)
     if isinstance(slot, BankSlot):
-        make = things.bank_slot_pieces(runtime, grant, slot)
+        make = slot_views.bank_slot_pieces(runtime, grant, slot)
     else:
-        make = things.client_slot_pieces(runtime, grant, slot)
+        make = slot_views.client_slot_pieces(runtime, grant, slot)
     if make is None:
         raise not_found(f"there is no {name}", "see the overview")
     return make, slot
@@ -135,7 +135,7 @@ async def follow_leases(request: Request, runtime: TheRuntime, grant: TheGrant) 
     async def make() -> Mapping[str, str]:
         return leases.pieces(runtime, grant)
 
-    return await open_stream(request, runtime, grant, lambda: Sheet(runtime.query.feed, make, lambda _event: True))
+    return await open_stream(request, runtime, grant, lambda: LiveView(runtime.query.feed, make, lambda _event: True))
 
 
 @router.get("/access")
@@ -163,9 +163,9 @@ async def follow_access(request: Request, runtime: TheRuntime, query: TheQuery, 
     """What changes there. No event tells of it, so orders are counted; those of other programs are looked for."""
     await require_operator(request, grant)
 
-    def show() -> Sheet:
+    def show() -> LiveView:
         view = access.OpenAccess(request, runtime, clock=asyncio.get_running_loop().time)
-        return Sheet(query.feed, view.pieces, lambda _event: False, others=view.others, anew_s=access.ANEW_S)
+        return LiveView(query.feed, view.pieces, lambda _event: False, others=view.others, anew_s=access.ANEW_S)
 
     return await open_stream(request, runtime, grant, show)
 
@@ -190,7 +190,7 @@ async def follow_start(request: Request, runtime: TheRuntime, query: TheQuery, g
     async def make() -> Mapping[str, str]:
         return start.pieces(query)
 
-    return await open_stream(request, runtime, grant, lambda: Sheet(query.feed, make, lambda _event: True))
+    return await open_stream(request, runtime, grant, lambda: LiveView(query.feed, make, lambda _event: True))
 
 
 @router.get("/page/stream/pulse")
@@ -203,7 +203,7 @@ async def follow_pulse(request: Request, runtime: TheRuntime, grant: TheGrant) -
 async def follow_thing(slot: str, request: Request, runtime: TheRuntime, grant: TheGrant) -> Response:
     """What changes in the view of one thing."""
     make, where = _pieces_of(runtime, grant, slot)
-    return await open_stream(request, runtime, grant, lambda: things.sheet_of(runtime.query, make, where))
+    return await open_stream(request, runtime, grant, lambda: slot_views.live_view_of(runtime.query, make, where))
 
 
 def _is_admin(grant: Grant) -> bool:

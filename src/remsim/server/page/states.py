@@ -52,6 +52,10 @@ class Shown:
         return SYMBOLS[self.state]
 
 
+#: It has a mapping of which no more is told.
+_HIDDEN: Final = Shown("unknown", "mapped, to something that the token is not for", None, "server")
+
+
 def shown(state: str, text: str, observed: models.Observed) -> Shown:
     """A state that rests on this observation."""
     return Shown(state, text, observed.since, observed.source)
@@ -65,6 +69,8 @@ def of_bank_slot(slot: models.BankSlotModel, link: models.LinkObserved) -> Shown
         return of_mapping(slot.mapping)
     if slot.reader is not None:
         return shown("problem", READER_FAILS, slot.card)
+    if slot.hidden_mapping:
+        return _HIDDEN
     match slot.card.state:
         case _ if slot.lock is not None and slot.card.state != "absent":
             return Shown("locked", f"locked: {slot.lock.reason}", slot.lock.since, "server")
@@ -103,6 +109,8 @@ def of_client_slot(slot: models.ClientSlotModel) -> Shown:
     """The state of a client slot."""
     if slot.link.state == "absent":
         return shown("away", "not connected", slot.link)
+    if slot.hidden_mapping and slot.mapping is None:
+        return _HIDDEN
     if slot.mapping is None:
         return _free("has no card", slot.link, slot.unmapped_since)
     return of_mapping(slot.mapping)

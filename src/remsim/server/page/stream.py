@@ -10,6 +10,7 @@ import json
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from functools import partial
 from typing import Final, Protocol, cast
 
@@ -22,8 +23,7 @@ from remsim.net.runtime.tasks import in_thread
 from remsim.server.api import limits
 from remsim.server.api.errors import ApiError, bad_request
 from remsim.server.api.judging import TokenJudge, cookie_of
-from remsim.server.api.v2.events import Readers
-from remsim.server.api.v2.streams import STREAM_TYPE
+from remsim.server.api.v2.streams import STREAM_TYPE, Readers
 from remsim.server.core.event_feed import EventFeed
 from remsim.server.core.tokens import Grant, is_still_good
 from remsim.server.page.frame import HEADERS
@@ -33,7 +33,7 @@ from remsim.server.store.writer import StoreError
 
 #: Between two messages.
 SPACING_S: Final = 0.25
-#: A page believes what it shows for five seconds after it heard anything.
+#: A page that has heard nothing for five seconds shows its content as out of date.
 BEAT_S: Final = 2.0
 #: A session or token that has ended ends its streams within this time.
 CHECK_S: Final = 5.0
@@ -68,7 +68,7 @@ class Viewer:
     cookie: str | None
 
     async def end(self, judge: TokenJudge, runtime: ServerRuntime) -> str | None:
-        """Why he may not look any more; None: he may."""
+        """Why this browser may not look any more; None: it may."""
         try:
             if self.cookie is not None:
                 await judge.session(self.cookie)
@@ -84,17 +84,15 @@ class Viewer:
 
 
 class PageStream:
-    """One open page."""
+    """The pieces and beats that one open page gets."""
 
     def __init__(
         self,
         runtime: ServerRuntime,
-        readers: Readers,
         shown: Followed,
         may_go_on: Callable[[], Awaitable[str | None]],
     ) -> None:
         self._runtime = runtime
-        self._readers = readers
         self._shown = shown
         self._may_go_on = may_go_on
 
@@ -102,30 +100,26 @@ class PageStream:
         """The lines of the stream behind this version, until the server stops or the viewer may not look any more."""
         shown, changes, feed = self._shown, self._runtime.changes, self._runtime.query.feed
         loop = asyncio.get_running_loop()
-        self._readers.count += 1
         beat_at, checked_at = 0.0, loop.time()
-        try:
-            while not changes.is_closed:
-                heard = feed.last, shown.others
-                await shown.look(loop.time(), spacing_s=SPACING_S * 0.8)
-                html = shown.newer_than(epoch, version)
-                epoch, version = shown.epoch, shown.version
-                if html:
-                    yield _message(f"{self._runtime.query.restart_counter}-{epoch}-{version}", html)
-                if loop.time() - checked_at >= CHECK_S:
-                    checked_at = loop.time()
-                    if (reason := await self._may_go_on()) is not None:
-                        yield f"event: ended\ndata: {reason}\n\n"
-                        return
-                if html or loop.time() - beat_at >= BEAT_S:
-                    beat_at = loop.time()
-                    yield f"event: beat\ndata: {json.dumps({'now': round(time.time() * 1000)})}\n\n"
-                # What happens meanwhile is told together.
-                await asyncio.sleep(SPACING_S)
-                left_s = max(0.0, beat_at + BEAT_S - loop.time())
-                await changes.until(partial(_newer, feed, shown, heard), left_s)
-        finally:
-            self._readers.count -= 1
+        while not changes.is_closed:
+            heard = feed.last, shown.others
+            await shown.look(loop.time(), spacing_s=SPACING_S * 0.8)
+            html = shown.newer_than(epoch, version)
+            epoch, version = shown.epoch, shown.version
+            if html:
+                yield _message(f"{self._runtime.query.restart_counter}-{epoch}-{version}", html)
+            if loop.time() - checked_at >= CHECK_S:
+                checked_at = loop.time()
+                if (reason := await self._may_go_on()) is not None:
+                    yield f"event: ended\ndata: {reason}\n\n"
+                    return
+            if html or loop.time() - beat_at >= BEAT_S:
+                beat_at = loop.time()
+                yield f"event: beat\ndata: {json.dumps({'now': round(time.time() * 1000)})}\n\n"
+            # What happens meanwhile is told together.
+            await asyncio.sleep(SPACING_S)
+            left_s = max(0.0, beat_at + BEAT_S - loop.time())
+            await changes.until(partial(_newer, feed, shown, heard), left_s)
 
 
 def _message(position: str, html: str) -> str:
@@ -139,18 +133,24 @@ async def open_stream(
     """Answer with the stream of what ``show`` gives, behind the position that the browser has. Raises ApiError."""
     if STREAM_TYPE not in request.headers.get("accept", ""):
         raise bad_request("this is a stream", f"ask for it with Accept: {STREAM_TYPE}")
-    readers = cast(Readers, request.app.state.event_readers)
-    if readers.count >= limits.MAX_READERS:
-        text = f"{limits.MAX_READERS} streams are open already"
-        raise ApiError(503, "too_many_readers", text, "close other pages", limit=LimitName.EVENT_READERS)
     await in_thread(environment)
+    readers = cast(Readers, request.app.state.event_readers)
+    if text := readers.are_too_many(grant, limits.MAX_READERS, limits.most_of_one(limits.MAX_READERS)):
+        raise ApiError(503, "too_many_readers", text, "close other pages", limit=LimitName.EVENT_READERS)
     asked = request.headers.get("last-event-id") or request.query_params.get("at", "")
     epoch, version = _position(asked, runtime.query.restart_counter)
     judge = cast(TokenJudge, request.app.state.judge)
     may_go_on = partial(Viewer(grant, cookie_of(request.scope)).end, judge, runtime)
-    stream = PageStream(runtime, readers, show(), may_go_on)
+    stream = PageStream(runtime, show(), may_go_on)
     headers = {**HEADERS, "X-Accel-Buffering": "no"}
-    return StreamingResponse(stream.run(epoch, version), 200, headers, STREAM_TYPE)
+    return StreamingResponse(_counted(readers, grant, stream.run(epoch, version)), 200, headers, STREAM_TYPE)
+
+
+async def _counted(readers: Readers, grant: Grant, lines: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
+    with readers.reading(grant):
+        async with aclosing(lines):
+            async for text in lines:
+                yield text
 
 
 def _position(text: str, run: int) -> tuple[int, int]:

@@ -8,7 +8,7 @@ in the program changes one. Knows no connection's life and no HTTP.
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import BigInteger, delete, insert, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from remsim.core.text import escape
@@ -47,7 +47,9 @@ async def write_entries(connection: AsyncConnection, entries: Sequence[Entry], a
 
 async def read_entries(connection: AsyncConnection, *, after: int, limit: int) -> Iterable[StoredEntry]:
     """The next entries behind number ``after``, oldest first. Raises SQLAlchemyError."""
-    rows = await connection.execute(select(AUDIT).where(AUDIT.c.id > after).order_by(AUDIT.c.id).limit(limit))
+    # Whatever was asked for: PostgreSQL would refuse a number that its column cannot hold.
+    behind = AUDIT.c.id > literal(after, BigInteger)
+    rows = await connection.execute(select(AUDIT).where(behind).order_by(AUDIT.c.id).limit(limit))
     return [
         StoredEntry(row.id, row.at, Entry(Actor(row.who, row.source), row.action, row.target, row.outcome, row.detail))
         for row in rows

@@ -1,32 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opening the server's database: SQLite by default, any other by URL; brought to the newest shape at start.
+"""Opening the server's database: SQLite by default, PostgreSQL by URL; brought to the newest shape at start.
 
 An empty database gets the tables as they are now; alembic, which takes long to import, only changes older ones. Knows
 no table and no mapping. Every failure is a StartError, one line with a hint.
 """
 
+import asyncio
 import contextlib
 import os
 import shlex
 import sqlite3
+from collections.abc import Awaitable, Callable
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, NullPool, create_engine, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from remsim.core.errors import StartError
-from remsim.core.installation import install_packages
+from remsim.core.errors import NO_SERVERS_STATE, StartError, reason_of
+from remsim.core.installation import install_command
 from remsim.pki.files import sync_directory
+from remsim.server.store import postgresql
 from remsim.server.store.schema import METADATA, use_dialect
 
 #: Another program may hold the file's lock for a moment: a change waits so long for it ...
 _BUSY_TIMEOUT_MS: Final = 2000
 #: ... and who only looks, so long: nothing but an exclusive lock holds it up.
 _READ_TIMEOUT_S: Final = 0.5
+#: All that is to be done at a database server before a server can start, changes of large tables included.
+_OPEN_DEADLINE_S: Final = 60.0
+_SQLITE: Final = "sqlite+aiosqlite"
 #: By this table alembic knows which form a database has; each database of ours has it from the beginning.
 _VERSION_TABLE: Final = "alembic_version"
 _IN_MEMORY: Final = ":memory:"
@@ -35,24 +41,36 @@ _IN_MEMORY: Final = ":memory:"
 def open_engine(url: str) -> AsyncEngine:
     """An engine for ``url``. Raises StartError if it is no URL of a database that can be used from here."""
     try:
-        # Errors name the statement; what it was to store is nobody's business.
         found = make_url(url)
-        timeout = {"timeout": _READ_TIMEOUT_S} if found.get_backend_name() == "sqlite" else {}
-        engine = create_async_engine(found, hide_parameters=True, connect_args=timeout)
+        if found.drivername == postgresql.SHORT:
+            found = found.set(drivername=postgresql.DRIVER)
+        # Errors name the statement, and never the values that it was to store.
+        if found.drivername == postgresql.DRIVER:
+            engine = create_async_engine(
+                found, hide_parameters=True, poolclass=NullPool, connect_args=postgresql.connect_args(found)
+            )
+        elif found.drivername == _SQLITE:
+            engine = create_async_engine(found, hide_parameters=True, connect_args={"timeout": _READ_TIMEOUT_S})
+        else:
+            raise _no_database()
     except ModuleNotFoundError as error:
+        extra = "postgresql" if error.name == "asyncpg" else "server"
         raise StartError(
             f"the database needs the Python package {error.name}, which is not installed",
-            hint=f"install it: {install_packages(error.name or '')}",
+            hint=f"install it: {install_command(extra)}",
         ) from error
-    except (ArgumentError, NoSuchModuleError, SQLAlchemyError) as error:
-        # The URL may hold a password, so it is not repeated.
-        raise StartError(
-            "the database setting is no URL of a known database",
-            hint="write for example sqlite+aiosqlite:////var/lib/remsim/server.sqlite or "
-            "postgresql+asyncpg://USER@HOST/NAME",
-        ) from error
+    except (ArgumentError, SQLAlchemyError, ValueError) as error:
+        raise _no_database() from error
     use_dialect(engine.dialect.name)
     return engine
+
+
+def _no_database() -> StartError:
+    # The URL may hold a password, so it is not repeated.
+    return StartError(
+        "the database setting is no URL of a known database",
+        hint=f"write for example {_SQLITE}:////var/lib/remsim/server.sqlite or {postgresql.DRIVER}://USER@HOST/NAME",
+    )
 
 
 def files_of(engine: AsyncEngine) -> tuple[Path, ...]:
@@ -61,10 +79,16 @@ def files_of(engine: AsyncEngine) -> tuple[Path, ...]:
     return (Path(path),) if engine.dialect.name == "sqlite" and path and path != _IN_MEMORY else ()
 
 
-async def connect(engine: AsyncEngine, *, may_create: bool = True) -> AsyncConnection:
+async def connect(
+    engine: AsyncEngine,
+    *,
+    may_create: bool = True,
+    claim: Callable[[AsyncConnection], Awaitable[None]] | None = None,
+) -> AsyncConnection:
     """The one connection for all work, with the newest tables. Raises StartError.
 
-    Without ``may_create`` there must be a server's database already.
+    Without ``may_create`` there must be a server's database already. ``claim`` is called before tables are changed,
+    and where nothing else keeps a second server out.
     """
     name = _shown(engine)
     try:
@@ -78,15 +102,45 @@ async def connect(engine: AsyncEngine, *, may_create: bool = True) -> AsyncConne
             await _prepare_sqlite(connection)
             # Python's driver begins no transaction for a change of tables: a start that dies there must leave nothing.
             await connection.exec_driver_sql("BEGIN IMMEDIATE")
-        await connection.run_sync(_migrate, name)
-        await connection.commit()
-    except DBAPIError as error:
+            await connection.run_sync(_migrate, name)
+            await connection.commit()
+        else:
+            until = asyncio.get_running_loop().time() + _OPEN_DEADLINE_S
+            with postgresql.ended_at(await postgresql.driver_of(connection), until):
+                await _prepare_server(connection, name, may_create=may_create, claim=claim)
+    except (SQLAlchemyError, OSError) as error:
         await connection.close()
         raise _unusable(name, error) from error
     except StartError:
         await connection.close()
         raise
     return connection
+
+
+async def _prepare_server(
+    connection: AsyncConnection,
+    name: str,
+    *,
+    may_create: bool,
+    claim: Callable[[AsyncConnection], Awaitable[None]] | None,
+) -> None:
+    await postgresql.check(connection, name)
+    if claim is not None:
+        await claim(connection)
+    await postgresql.lock_tables(connection)
+    tables = set(await connection.run_sync(lambda sync: inspect(sync).get_table_names()))
+    if tables and _VERSION_TABLE not in tables:
+        raise StartError(
+            f"{name} belongs to another program: it has tables, but none of a server",
+            hint="name a database of its own for the server; an empty one gets its tables at the first start",
+        )
+    if not tables and not may_create:
+        raise StartError(
+            f"{name} is empty: there is no server's database",
+            hint="is the URL right? a new server's is made by: remsim server init",
+        )
+    await connection.run_sync(_migrate, name)
+    await connection.commit()
 
 
 def _try_file(path: str, *, may_create: bool) -> None:
@@ -100,8 +154,7 @@ def _try_file(path: str, *, may_create: bool) -> None:
     if is_new and not may_create:
         raise StartError(
             f"there is no server's database at {Path(path).absolute()}",
-            hint="give --state DIR of the server, as the user that runs it (of its service: sudo -u remsim-server "
-            "remsim ... --state /var/lib/remsim-server); a new server's is made by: remsim server init",
+            hint=NO_SERVERS_STATE,
         )
     if is_new and path != _IN_MEMORY:
         try:
@@ -199,12 +252,21 @@ def _upgrade(connection: Connection) -> None:
 
 def _shown(engine: AsyncEngine) -> str:
     url = engine.url
-    return f"the database {url.database}" if engine.dialect.name == "sqlite" else f"the database at {url.host}"
+    return f"the database {url.database}" if engine.dialect.name == "sqlite" else postgresql.place_of(url)
+
+
+def words_of(error: Exception) -> str:
+    """What the database or the system says, in one line."""
+    said = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    # Of the driver for PostgreSQL, SQLAlchemy's text names the class of its error first.
+    cause = said.__cause__ if said is not error and isinstance(said.__cause__, Exception) else said
+    if isinstance(cause, TimeoutError) and not str(cause):
+        return "it does not answer"
+    return reason_of(cause).partition("\n")[0]
 
 
 def _unusable(name: str, error: Exception) -> StartError:
-    reason = str(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error)
     return StartError(
-        f"{name} cannot be used: {reason}",
+        f"{name} cannot be used: {words_of(error)}",
         hint="check that it is there, that this user may write to it and its folder, and that it is a remsim database",
     )

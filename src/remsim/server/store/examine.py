@@ -13,18 +13,22 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from remsim.core.errors import RemsimError
 from remsim.core.values import dataclass
 from remsim.net.runtime.tasks import in_thread
-from remsim.server.store.database import open_engine
+from remsim.server.store import postgresql
+from remsim.server.store.database import open_engine, words_of
 
 #: Another program may hold the file's lock for a moment.
 _SQLITE_WAIT_S: Final = 2.0
 #: A database server has so long for all questions.
 _SERVER_DEADLINE_S: Final = 5.0
 
+_NAME_IT: Final = "name the server's database in the URL; an empty one gets its tables at the first start"
 _VERSION_QUERY: Final = "SELECT version_num FROM alembic_version"
 _TOKEN_QUERY: Final = (
     "SELECT COUNT(*) FROM tokens WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > {now!r})"
@@ -75,19 +79,36 @@ async def look_at_database(url: str, now: float) -> DatabaseFacts:
     if engine.dialect.name == "sqlite":
         await engine.dispose()
         return await in_thread(read_sqlite, Path(engine.url.database or ""), now)
-    name = f"the database at {engine.url.host}"
     try:
-        async with asyncio.timeout(_SERVER_DEADLINE_S), engine.connect() as connection:
-            revision = (await connection.exec_driver_sql(_VERSION_QUERY)).scalar()
-            tokens = (await connection.exec_driver_sql(_TOKEN_QUERY.format(now=now))).scalar()
-    except TimeoutError:
-        return DatabaseFacts(name, Trouble.SERVER, f"{name} does not answer")
-    except (SQLAlchemyError, OSError) as error:
-        reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
-        return DatabaseFacts(name, Trouble.SERVER, f"{name} cannot be used: {reason}")
+        return await _look_at_server(engine, now)
     finally:
         await engine.dispose()
-    return DatabaseFacts(name, revision=str(revision), tokens=int(tokens or 0))
+
+
+async def _look_at_server(engine: AsyncEngine, now: float) -> DatabaseFacts:
+    name = postgresql.place_of(engine.url)
+    try:
+        connection = await engine.connect()
+        try:
+            until = asyncio.get_running_loop().time() + _SERVER_DEADLINE_S
+            with postgresql.ended_at(await postgresql.driver_of(connection), until):
+                tables = set(await connection.run_sync(lambda sync: inspect(sync).get_table_names()))
+                revision = tokens = None
+                if "alembic_version" in tables:
+                    revision = (await connection.exec_driver_sql(_VERSION_QUERY)).scalar()
+                if "tokens" in tables:
+                    tokens = (await connection.exec_driver_sql(_TOKEN_QUERY.format(now=now))).scalar()
+        finally:
+            await connection.close()
+    except (SQLAlchemyError, OSError) as error:
+        return DatabaseFacts(name, Trouble.SERVER, f"{name} cannot be used: {words_of(error)}")
+    return DatabaseFacts(
+        name,
+        has_tables=bool(tables),
+        revision=None if revision is None else str(revision),
+        tokens=None if tokens is None else int(tokens),
+        hint="" if revision is not None else _NAME_IT,
+    )
 
 
 def read_sqlite(path: Path, now: float) -> DatabaseFacts:

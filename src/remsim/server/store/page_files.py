@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the page keeps beside the database: sessions over a restart, and one file for each login link.
 
-A link's file is made by the command line, next to a running server, and removed by who logs in with it: removing a file
-succeeds once. Nothing in these files logs anybody in: they hold hashes.
+The command line makes a link's file, next to a running server, and the login that uses the link removes it: removing a
+file succeeds once. Nothing in these files logs anybody in: they hold hashes.
 """
 
 import secrets

@@ -5,7 +5,7 @@ Two unique indexes over *live* mappings, on bank slot and on client slot, make d
 program does. Deleted mappings stay as history.
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import (
     Boolean,
@@ -19,9 +19,13 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
     text,
 )
+
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
 
 METADATA: Final = MetaData(
     naming_convention={
@@ -32,6 +36,18 @@ METADATA: Final = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+class PeerText(TypeDecorator[str]):
+    """What a peer calls itself. It may hold the one character that PostgreSQL cannot store, which is replaced."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: "Dialect") -> str | None:
+        """The text as it is stored."""
+        return None if value is None else value.replace("\0", "\ufffd")
+
 
 _LIVE: Final = text("deleted_at IS NULL")
 _NOT_ENDED: Final = text("ended_at IS NULL")
@@ -90,9 +106,9 @@ BANKS: Final = Table(
     "banks",
     METADATA,
     Column("bank_id", Integer, primary_key=True, autoincrement=False),
-    Column("name", String(32), nullable=False),
-    Column("software", String(32), nullable=False),
-    Column("sw_version", String(32), nullable=False),
+    Column("name", PeerText(32), nullable=False),
+    Column("software", PeerText(32), nullable=False),
+    Column("sw_version", PeerText(32), nullable=False),
     Column("number_of_slots", Integer, nullable=False),
     # Where clients reach it, the preferred address first: "192.0.2.1 9999 tls,2001:db8::1 9999".
     Column("addresses", Text, nullable=False),
@@ -104,10 +120,10 @@ CLIENTS: Final = Table(
     METADATA,
     Column("client_id", Integer, primary_key=True, autoincrement=False),
     Column("slot_nr", Integer, primary_key=True, autoincrement=False),
-    Column("name", String(32), nullable=False),
-    Column("software", String(32), nullable=False),
-    Column("sw_version", String(32), nullable=False),
-    Column("hw_serial_nr", String(32)),
+    Column("name", PeerText(32), nullable=False),
+    Column("software", PeerText(32), nullable=False),
+    Column("sw_version", PeerText(32), nullable=False),
+    Column("hw_serial_nr", PeerText(32)),
     Column("address", String(45), nullable=False),
     Column("last_seen_at", Double, nullable=False),
 )
@@ -152,7 +168,7 @@ CLIENT_NUMBERS: Final = Table(
     METADATA,
     # What the client is known by: "serial" or "name".
     Column("kind", String(16), primary_key=True),
-    Column("value", String(255), primary_key=True),
+    Column("value", PeerText(255), primary_key=True),
     Column("client_id", Integer, nullable=False),
     Column("given_at", Double, nullable=False),
     UniqueConstraint("client_id"),
@@ -230,6 +246,23 @@ ANNOUNCEMENTS: Final = Table(
     METADATA,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("events", Text, nullable=False),
+)
+
+#: Requests with an Idempotency-Key that were done. What they made is in its own table, with its secrets.
+REQUESTS: Final = Table(
+    "requests",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("token_id", String(12), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("key", String(255), nullable=False),
+    # BLAKE2b of query and body, in hex.
+    Column("digest", String(32), nullable=False),
+    Column("done_at", Double, nullable=False),
+    # The number of the lease or webhook; NULL: it made neither.
+    Column("made", Integer),
+    # JSON; empty: the answer is made anew of what there is.
+    Column("answer", Text, nullable=False),
 )
 
 #: Single values: how often the server was started.

@@ -40,7 +40,7 @@ from remsim.server.core.actions import (
     StoreWebhookEnd,
 )
 from remsim.server.core.known import MAX_CLIENTS
-from remsim.server.store import announcements, leases, slot_locks, webhooks
+from remsim.server.store import announcements, leases, requests, slot_locks, webhooks
 from remsim.server.store.schema import (
     BANKS,
     CARDS,
@@ -95,7 +95,6 @@ async def load_memory(connection: AsyncConnection, wall: float) -> StoredState:
     labels: dict[str, tuple[str, ...]] = {}
     for row in await connection.execute(select(LABELS).order_by(LABELS.c.subject, LABELS.c.label)):
         labels[row.subject] = (*labels.get(row.subject, ()), row.label)
-    restarts = await connection.scalar(select(COUNTERS.c.value).where(COUNTERS.c.name == _RESTARTS))
     live = await connection.execute(select(MAPPINGS).where(MAPPINGS.c.deleted_at.is_(None)).order_by(MAPPINGS.c.id))
     removed = await connection.execute(select(MAPPINGS).join(PENDING_REMOVALS).order_by(MAPPINGS.c.id))
     released = await connection.execute(select(MAPPINGS).join(PENDING_RELEASES).order_by(MAPPINGS.c.id))
@@ -110,7 +109,7 @@ async def load_memory(connection: AsyncConnection, wall: float) -> StoredState:
         ),
         bank_addresses={bank.bank_id: bank.addresses for bank, _ in banks},
         client_ids=client_ids,
-        restart_counter=restarts or 0,
+        restart_counter=await read_starts(connection),
         cards={slot: row.iccid for slot, row in cards.items()},
         contents={slot: (row.imsi, row.service_provider, row.eid) for slot, row in cards.items() if _has_contents(row)},
         banks=tuple(banks),
@@ -125,6 +124,7 @@ async def load_memory(connection: AsyncConnection, wall: float) -> StoredState:
         deliveries=await webhooks.read_deliveries(connection),
         announcements=await announcements.read_announcements(connection),
         parked=tuple(_parked(row) for row in parked),
+        requests=await requests.read_requests(connection, wall),
     )
 
 
@@ -155,6 +155,16 @@ def _mapping(row: Row[tuple[object, ...]]) -> StoredMapping:
 def _parked(row: Row[tuple[object, ...]]) -> ParkedMapping:
     mapping = _mapping(row)
     return ParkedMapping(mapping.id, mapping.bank, mapping.client, mapping.follows or "", mapping.created_at, row.since)
+
+
+async def read_starts(connection: AsyncConnection) -> int:
+    """How often a server was started with this database. Raises SQLAlchemyError."""
+    return await connection.scalar(select(COUNTERS.c.value).where(COUNTERS.c.name == _RESTARTS)) or 0
+
+
+async def touch(connection: AsyncConnection) -> None:
+    """Write what changes nothing: does the database take anything? Raises SQLAlchemyError."""
+    await connection.execute(update(COUNTERS).where(COUNTERS.c.name == _RESTARTS).values(value=COUNTERS.c.value))
 
 
 async def count_start(connection: AsyncConnection) -> None:

@@ -10,10 +10,12 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from remsim.core.errors import RemsimError
@@ -29,11 +31,14 @@ from remsim.server.core.actions import (
     NoteReleased,
     NoteRemoved,
     StoredAnnouncement,
+    StoredRequest,
     StoredState,
 )
 from remsim.server.core.event_feed import EventDraft
 from remsim.server.core.tokens import StoredToken
-from remsim.server.store import announcements, audit, database, sql, tokens
+from remsim.server.store import announcements, audit, database, requests, sql, tokens
+from remsim.server.store.known_tokens import KnownTokens
+from remsim.server.store.session import DoubtfulCommitError, TakenOverError, Work, is_of_one, sessions
 
 #: Notes are written this long after the first of them.
 NOTE_DELAY_S: Final = 0.5
@@ -41,6 +46,10 @@ NOTE_DELAY_S: Final = 0.5
 NOTES_PER_COMMIT: Final = 200
 #: So many decisions in one commit.
 DECISIONS_PER_COMMIT: Final = 100
+#: For what is done at the start, by a server that nobody waits for yet.
+OPEN_DEADLINE_S: Final = 60.0
+#: After the database took nothing, it is tried again so much later, whether or not there is anything to store.
+RETRY_S: Final = 5.0
 #: What is older than it is kept is dropped at the start, and as often while the server runs.
 FORGET_INTERVAL_S: Final = 86400.0
 
@@ -54,8 +63,24 @@ class _Waiting:
     entry: audit.Entry | None = None
 
 
+#: Of each decision that was committed: the ids of its mappings, its time, and the number of its announcement.
+_Results = list[tuple[tuple[int, ...], float, int | None, StoredRequest | None]]
+
+T = TypeVar("T")
+
+
+_HINT: Final = "see the server's log"
+
+
 class StoreError(RemsimError):
     """The database did not take a decision."""
+
+
+class CommitInDoubtError(StoreError):
+    """The database was lost during a commit, which may have taken place: that is found out when it is back."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="look whether it is so before you ask again, or ask again with the same key")
 
 
 class StoreListener(Protocol):
@@ -86,7 +111,12 @@ class Store:
         self._engine = engine
         self._log = log
         self._wall = wall
-        self._connection: AsyncConnection | None = None
+        self._writer, self._reader = sessions(engine, self._is_ours, log=log)
+        self._starts: int | None = None
+        # Decisions whose commit may have taken place, and its number: those who wait for them were told of a failure.
+        self._doubtful: tuple[list[_Waiting], _Results, int] | None = None
+        self._retry_timer: asyncio.TimerHandle | None = None
+        self._is_retry_due = False
         self._decisions: list[_Waiting] = []
         self._notes: dict[object, tuple[Note, float]] = {}
         self._wake = asyncio.Event()
@@ -96,6 +126,10 @@ class Store:
         self._is_forgetting_due = False
         self._is_closing = False
         self._last_announcement = 0
+        self._last_request = 0
+        self._known_tokens = KnownTokens()
+        #: Hears what became of a request whose commit was in doubt: whether it was done.
+        self.on_settled: Callable[[StoredRequest, bool], None] = lambda _done, _is_done: None
         #: Whether the last attempt to write succeeded.
         self.is_healthy = True
 
@@ -111,22 +145,34 @@ class Store:
 
     async def open(self) -> StoredState:
         """Open the database, count one more start, and return what is stored. Raises StartError."""
-        self._connection = await database.connect(self._engine)
-        async with self._connection.begin():
-            await sql.count_start(self._connection)
-            await self._drop_old(self._connection)
+        await self._writer.open()
+        await self._writer.run(self._begin, deadline_s=OPEN_DEADLINE_S)
         self._set_forget_timer()
-        async with self._connection.begin():
-            memory = await sql.load_memory(self._connection, self._wall())
+        memory = await self._writer.run(self._load, deadline_s=OPEN_DEADLINE_S)
+        self._starts = memory.restart_counter
+        self._last_request = await self._writer.run(requests.read_last_number, deadline_s=OPEN_DEADLINE_S)
         self._last_announcement = max((each.number for each in memory.announcements), default=0)
+        for path in self.files:
+            self._known_tokens.watch(path)
         return memory
+
+    async def _begin(self, connection: AsyncConnection) -> None:
+        await sql.count_start(connection)
+        await self._drop_old(connection)
+
+    async def _load(self, connection: AsyncConnection) -> StoredState:
+        return await sql.load_memory(connection, self._wall())
+
+    async def _is_ours(self, connection: AsyncConnection) -> bool:
+        """Whether no server was started with the database since this one was."""
+        return self._starts is None or await sql.read_starts(connection) == self._starts
 
     # Called by the service
 
     def submit(
-        self, decision: Decision, done: asyncio.Future[int] | None = None, entry: audit.Entry | None = None
+        self, decision: Decision | None, done: asyncio.Future[int] | None = None, entry: audit.Entry | None = None
     ) -> None:
-        """Store a decision, and ``entry`` with it.
+        """Store a decision, and ``entry`` with it; without a decision, ``entry`` alone.
 
         ``done`` gets the id of the first new mapping (else 0) or a StoreError.
         """
@@ -135,8 +181,7 @@ class Store:
 
     def record(self, entry: audit.Entry, done: asyncio.Future[int] | None = None) -> None:
         """Store an entry of the audit log that tells of no decision. ``done`` as for ``submit``."""
-        self._decisions.append(_Waiting(None, done, entry))
-        self._wake.set()
+        self.submit(None, done, entry)
 
     def note(self, note: Note) -> None:
         """Store a note when convenient, that of a bank's new address now; a newer one about the same replaces it."""
@@ -147,17 +192,24 @@ class Store:
             self._notes_timer = asyncio.get_running_loop().call_later(NOTE_DELAY_S, self._on_notes_due)
 
     async def run(self, listener: StoreListener) -> None:
-        """Write until ``finish``. Runs once, as a task of its own."""
+        """Write until ``finish``. Runs once, as a task of its own. Raises TakenOverError."""
+        try:
+            await self._run(listener)
+        except TakenOverError:
+            self._give_up(listener)
+            raise
+
+    async def _run(self, listener: StoreListener) -> None:
         while True:
-            while self._decisions or self._are_notes_due or self._is_forgetting_due:
-                if self._decisions:
-                    await self._write_decisions(listener)
-                elif self._is_closing and not self.is_healthy:
+            while self._decisions or self._are_notes_due or self._is_forgetting_due or self._is_retry_due:
+                if self._is_closing and not self.is_healthy:
                     # The end must not wait for a database that takes nothing.
-                    self._log.error(
-                        "notes_not_stored", count=len(self._notes), error="the database took nothing before"
-                    )
+                    self._give_up(listener)
                     return
+                elif self._decisions:
+                    await self._write_decisions(listener)
+                elif self._is_retry_due:
+                    await self._retry(listener)
                 elif self._are_notes_due:
                     await self._write_notes()
                 else:
@@ -167,6 +219,13 @@ class Store:
             await self._wake.wait()
             self._wake.clear()
 
+    def _give_up(self, listener: StoreListener) -> None:
+        batch, self._decisions = self._decisions, []
+        if batch:
+            self._fail(listener, batch, "the database took nothing before")
+        if self._notes:
+            self._log.error("notes_not_stored", count=len(self._notes), error="the database took nothing before")
+
     def finish(self) -> None:
         """Let ``run`` write what it has and return."""
         self._is_closing = True
@@ -174,55 +233,42 @@ class Store:
 
     async def close(self) -> None:
         """Close the database."""
-        for timer in (self._notes_timer, self._forget_timer):
+        for timer in (self._notes_timer, self._forget_timer, self._retry_timer):
             if timer is not None:
                 timer.cancel()
-        if self._connection is not None:
-            await self._connection.close()
+        self._known_tokens.close()
+        await self._reader.close()
+        await self._writer.close()
         await self._engine.dispose()
 
     # Reading, next to the writer
 
     async def find_token(self, token_id: str) -> StoredToken | None:
-        """The record of a token. Raises StoreError."""
-        try:
-            async with self._engine.connect() as connection:
-                return await tokens.find_token(connection, token_id)
-        except SQLAlchemyError as error:
-            raise self._unreadable(error) from None
+        """The record of a token, as it is at this moment. Raises StoreError."""
+        at = self._known_tokens.now()
+        if (known := self._known_tokens.get(token_id, at)) is not None:
+            return known
+        found = await self._read(partial(tokens.find_token, token_id=token_id))
+        if found is not None:
+            self._known_tokens.keep(found, at)
+        return found
 
     async def read_tokens(self) -> Iterable[StoredToken]:
         """All tokens, oldest first. Raises StoreError."""
-        try:
-            async with self._engine.connect() as connection:
-                return await tokens.read_tokens(connection)
-        except SQLAlchemyError as error:
-            raise self._unreadable(error) from None
+        return await self._read(tokens.read_tokens)
 
     async def has_tokens(self) -> bool:
         """Whether any token was ever made. Raises StoreError."""
-        try:
-            async with self._engine.connect() as connection:
-                return await tokens.has_tokens(connection)
-        except SQLAlchemyError as error:
-            raise self._unreadable(error) from None
+        return await self._read(tokens.has_tokens)
 
     async def read_audit(self, *, after: int, limit: int) -> Iterable[audit.StoredEntry]:
         """The next entries of the audit log, with all that was handed over before the call. Raises StoreError."""
         await self.written()
-        try:
-            async with self._engine.connect() as connection:
-                return await audit.read_entries(connection, after=after, limit=limit)
-        except SQLAlchemyError as error:
-            raise self._unreadable(error) from None
+        return await self._read(partial(audit.read_entries, after=after, limit=limit))
 
     async def read_audit_targets(self, actions: Collection[str]) -> set[tuple[str, str]]:
         """Action and target of all entries of the audit log with one of these actions. Raises StoreError."""
-        try:
-            async with self._engine.connect() as connection:
-                return await audit.read_targets(connection, actions)
-        except SQLAlchemyError as error:
-            raise self._unreadable(error) from None
+        return await self._read(partial(audit.read_targets, actions=actions))
 
     async def written(self) -> None:
         """Return when everything that was handed over so far is written, or has failed. Raises StoreError."""
@@ -232,9 +278,12 @@ class Store:
             self._wake.set()
             await done
 
-    def _unreadable(self, error: SQLAlchemyError) -> StoreError:
-        self._log.error("not_read", error=str(error.args[0] if error.args else ""))
-        return StoreError("the database cannot be read", hint="see the server's log")
+    async def _read(self, work: Work[T]) -> T:
+        try:
+            return await self._reader.run(work)
+        except SQLAlchemyError as error:
+            self._log.error("not_read", error=_text_of(error))
+            raise StoreError("the database cannot be read", hint="see the server's log") from None
 
     # The writer
 
@@ -251,7 +300,7 @@ class Store:
         error = await self._try(listener, batch)
         if error is None:
             return
-        if isinstance(error, OperationalError):
+        if not is_of_one(error):
             # It is the database: locked, full, gone. What waits behind them would wait as long, and in vain, too.
             batch += self._decisions
             self._decisions.clear()
@@ -260,40 +309,74 @@ class Store:
             for one in batch:
                 error = await self._try(listener, [one])
                 if error is not None:
-                    self._fail(listener, [one], error)
+                    self._fail(listener, [one], _text_of(error))
             return
-        self._fail(listener, batch, error)
+        self._fail(listener, batch, _text_of(error))
 
     async def _try(self, listener: StoreListener, batch: list[_Waiting]) -> SQLAlchemyError | None:
+        results: _Results = []
         try:
-            results = await self._commit(listener, batch)
+            await self._settle(listener)
+            await self._commit(listener, batch, results)
+        except TakenOverError as error:
+            self._fail(listener, batch, str(error))
+            raise
+        except DoubtfulCommitError as error:
+            # Nobody is told yet what became of the decisions; who waits is told that they failed.
+            self._doubtful = [replace(one, done=None) for one in batch], results, error.number
+            self._unhealthy()
+            self._log.error("commit_in_doubt", count=len(batch), error=_text_of(error))
+            _answer_failure(batch, CommitInDoubtError("it is not known yet whether the database took the change"))
+            return None
         except SQLAlchemyError as error:
             return error
-        self.is_healthy = True
-        for one, (mapping_ids, created_at, announcement) in zip(batch, results, strict=True):
+        self._healthy()
+        self._stored(listener, batch, results)
+        return None
+
+    def _stored(self, listener: StoreListener, batch: list[_Waiting], results: _Results) -> None:
+        for one, (mapping_ids, created_at, announcement, _) in zip(batch, results, strict=True):
             if one.decision is not None:
                 listener.on_stored(one.decision, mapping_ids, created_at, announcement)
             if one.done is not None and not one.done.done():
                 one.done.set_result(mapping_ids[0] if mapping_ids else 0)
-        return None
 
-    async def _commit(
-        self, listener: StoreListener, batch: list[_Waiting]
-    ) -> list[tuple[tuple[int, ...], float, int | None]]:
-        assert self._connection is not None
-        results: list[tuple[tuple[int, ...], float, int | None]] = []
+    async def _settle(self, listener: StoreListener) -> None:
+        """Find out what became of a commit in doubt; nothing is written before. Raises SQLAlchemyError."""
+        if self._doubtful is None:
+            return
+        batch, results, number = self._doubtful
+        is_committed = await self._writer.is_committed(number)
+        self._doubtful = None
+        for *_, done in results:
+            if done is not None:
+                self.on_settled(done, is_committed)
+        if is_committed:
+            self._stored(listener, batch, results)
+        else:
+            self._fail(listener, batch, "the connection to the database was lost before the commit")
+
+    async def _commit(self, listener: StoreListener, batch: list[_Waiting], results: _Results) -> None:
         walls = [self._wall() for _ in batch]
         kept = self._announcements(listener, batch, walls)
-        async with self._connection.begin():
+
+        async def write(connection: AsyncConnection) -> None:
+            results.clear()
             for one, wall, announcement in zip(batch, walls, kept, strict=True):
                 numbers: tuple[int, ...] = ()
                 if one.decision is not None:
-                    numbers = await sql.write_decision(self._connection, one.decision, wall)
+                    numbers = await sql.write_decision(connection, one.decision, wall)
                 if one.entry is not None:
-                    await audit.write_entries(self._connection, [one.entry], wall)
-                results.append((numbers, wall, None if announcement is None else announcement.number))
-            await announcements.write_announcements(self._connection, [each for each in kept if each is not None])
-        return results
+                    await audit.write_entries(connection, [one.entry], wall)
+                done: StoredRequest | None = None
+                if (request := requests.request_of(one.entry)) is not None:
+                    self._last_request += 1
+                    done = StoredRequest(self._last_request, request, wall, requests.made_by(one.decision))
+                    await requests.write_request(connection, done)
+                results.append((numbers, wall, None if announcement is None else announcement.number, done))
+            await announcements.write_announcements(connection, [each for each in kept if each is not None])
+
+        await self._writer.run(write)
 
     def _announcements(
         self, listener: StoreListener, batch: list[_Waiting], walls: list[float]
@@ -308,29 +391,61 @@ class Store:
                 kept[at] = StoredAnnouncement(self._last_announcement, events)
         return kept
 
-    def _fail(self, listener: StoreListener, batch: Sequence[_Waiting], error: SQLAlchemyError) -> None:
-        self.is_healthy = False
+    def _fail(self, listener: StoreListener, batch: Sequence[_Waiting], error: str) -> None:
+        self._unhealthy()
         kinds = Counter("audit" if one.decision is None else type(one.decision).__name__ for one in batch)
         what = ",".join(sorted(kinds))
-        self._log.error("not_stored", decision=what, count=len(batch), error=str(error.args[0] if error.args else ""))
+        self._log.error("not_stored", decision=what, count=len(batch), error=error)
         for one in batch:
             if one.decision is not None:
                 listener.on_store_failed(one.decision)
-            if one.done is not None and not one.done.done():
-                one.done.set_exception(StoreError("the database did not take the change", hint="see the server's log"))
+        _answer_failure(batch)
 
     async def _write_notes(self) -> None:
         keys = list(self._notes)[:NOTES_PER_COMMIT]
         notes = [self._notes.pop(key) for key in keys]
-        assert self._connection is not None
         try:
-            async with self._connection.begin():
-                await sql.write_notes(self._connection, notes)
-            self.is_healthy = True
+            await self._writer.run(partial(sql.write_notes, notes=notes))
+            self._healthy()
         except SQLAlchemyError as error:
-            self.is_healthy = False
-            self._log.error("notes_not_stored", count=len(notes), error=str(error.args[0] if error.args else ""))
+            self._unhealthy()
+            self._log.error("notes_not_stored", count=len(notes), error=_text_of(error))
+            if not is_of_one(error):
+                # They are still true when the database is back, but for those that came meanwhile.
+                self._notes = dict(zip(keys, notes, strict=True)) | self._notes
+                self._are_notes_due = False
+                return
         self._are_notes_due = bool(self._notes)
+
+    # A database that took nothing
+
+    def _healthy(self) -> None:
+        self.is_healthy = True
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
+            self._retry_timer = None
+
+    def _unhealthy(self) -> None:
+        self.is_healthy = False
+        if self._retry_timer is None:
+            self._retry_timer = asyncio.get_running_loop().call_later(RETRY_S, self._on_retry_due)
+
+    def _on_retry_due(self) -> None:
+        self._retry_timer = None
+        self._is_retry_due = True
+        self._wake.set()
+
+    async def _retry(self, listener: StoreListener) -> None:
+        """See whether the database takes anything again: what was in doubt is settled, and notes are written then."""
+        self._is_retry_due = False
+        try:
+            await self._settle(listener)
+            await self._writer.run(sql.touch)
+        except SQLAlchemyError:
+            self._unhealthy()
+            return
+        self._healthy()
+        self._on_notes_due()
 
     # What is too old
 
@@ -344,17 +459,27 @@ class Store:
     async def _forget(self) -> None:
         self._is_forgetting_due = False
         self._set_forget_timer()
-        assert self._connection is not None
         try:
-            async with self._connection.begin():
-                await self._drop_old(self._connection)
+            await self._writer.run(self._drop_old)
         except SQLAlchemyError as error:
-            self._log.error("not_forgotten", error=str(error.args[0] if error.args else ""))
+            self._log.error("not_forgotten", error=_text_of(error))
 
     async def _drop_old(self, connection: AsyncConnection) -> None:
         wall = self._wall()
         await sql.forget_history(connection, wall)
         await audit.forget_entries(connection, wall - sql.HISTORY_S)
+        await requests.forget_requests(connection, wall)
+
+
+def _text_of(error: SQLAlchemyError) -> str:
+    return str(error.args[0] if error.args else "")
+
+
+def _answer_failure(batch: Sequence[_Waiting], error: StoreError | None = None) -> None:
+    failure = StoreError("the database did not take the change", hint=_HINT) if error is None else error
+    for one in batch:
+        if one.done is not None and not one.done.done():
+            one.done.set_exception(failure)
 
 
 def _subject(note: Note) -> object:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a card is made as: file system, keys, PINs, toolkit, and the ways in which it differs from the book.
+"""What a card is made as: file system, keys, PINs, toolkit, and in what it differs from the specifications.
 
 Values only; ``profile.toml`` reads them from text. One profile serves any number of cards.
 """
@@ -71,7 +71,7 @@ class Quirks:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A card's making."""
+    """What a card is made of."""
 
     name: str
     summary: str

@@ -27,11 +27,19 @@ class PeerAddress:
 _IPV6_PREFIX: Final = 64
 
 
-def source_of(address: IPv4Address | IPv6Address) -> Hashable:
+def source_network(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Network:
     """What counts as one source where sources are limited: an IPv4 address, or an IPv6 network of 64 bits."""
     if isinstance(address, IPv6Address):
         return address.ipv4_mapped or IPv6Network((address, _IPV6_PREFIX), strict=False)
     return address
+
+
+def source_of(address: IPv4Address | IPv6Address) -> Hashable:
+    """The same for tables: found for each connection of a flood, so it is quickly made and quickly hashed."""
+    if isinstance(address, IPv6Address):
+        mapped = address.ipv4_mapped
+        return address.packed[: _IPV6_PREFIX // 8] if mapped is None else mapped.packed
+    return address.packed
 
 
 @dataclass(frozen=True, slots=True)

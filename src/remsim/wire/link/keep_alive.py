@@ -26,7 +26,7 @@ class PeerSilent:
 
 
 class LivenessMonitor:
-    """One for each link. A probe is a PING out of turn, with a time limit of its own."""
+    """Watches the peer of one link. A probe is a PING out of turn, with a time limit of its own."""
 
     __slots__ = ("_ping_at", "_pinged_at", "_probe_by", "_round_trip_s", "_times", "pong_by")
 

@@ -318,3 +318,14 @@ def test_commands_that_waited_for_the_card_come_behind_the_guess_and_in_their_or
     assert world._submit(8, _MF, Origin.MODEM, world.now) is None
     actions = world.bank.on_ahead_turn(0, world.now)
     assert [action.tag for action in actions if isinstance(action, SendResponse)] == [6, 7, 8]
+
+
+def test_apdu_in_place_of_a_tpdu_is_followed_as_the_card_sees_it() -> None:
+    world = _World()
+    assert world.command(1, bytes.fromhex("00a4000c023f0000")) == b"\x90\x00"
+    assert world.card.seen[0] == _MF
+    # Its effect is known, so what comes next is guessed, and the answer is that of the card.
+    assert _ICCID in world.ahead()
+    none = bytes.fromhex("00a40004022f")
+    assert world.command(2, none) == b"\x67\x00"
+    assert none not in world.card.seen

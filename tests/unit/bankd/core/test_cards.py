@@ -10,6 +10,7 @@ from remsim.card.reset import ResetKind
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.link.abilities import ABILITIES
 from remsim.wire.messages import rspro
+from remsim.wire.messages.health import CardErrorKind
 from remsim.wire.messages.rspro import ResultCode, SlotPhysStatus
 from tests.doubles.bank import SERVER, Bank, stub_atr
 
@@ -75,6 +76,11 @@ def test_reader_that_another_program_holds_is_busy_in_words_once_for_server_and_
     told = [notice for notice in bank.cards.notices if notice.name == "reader_busy" and notice.level == "warning"]
     assert len(told) == 1
     assert "card_not_powered" not in bank.events()
+    position = bank.coordinator.cards.positions[0]
+    assert position.record.last_error is CardErrorKind.READER_BUSY
+    del bank.cards.faults[0]
+    bank.wait(bank.now + 60)
+    assert (position.state, position.record.last_error) == (CardState.READY, None)
 
 
 @pytest.mark.parametrize("raw", [2, 258])

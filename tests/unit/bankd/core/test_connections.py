@@ -191,8 +191,24 @@ def test_what_does_not_belong_ends_the_connection_and_powers_off(
     bank.command(client)
 
 
-@pytest.mark.parametrize("tpdu", ["00", "00b00000"])
-def test_command_that_is_too_short_is_answered_without_the_card(bank: Bank, tpdu: str) -> None:
+@pytest.mark.parametrize(
+    ("sent", "tpdu"),
+    [
+        ("00a4000c023f0000", "00a4000c023f00"),
+        ("80f20000000168", "80f2000000"),
+        ("00d600000000021122", "00d60000021122"),
+    ],
+)
+def test_apdu_in_place_of_a_tpdu_reaches_the_card_as_one(bank: Bank, sent: str, tpdu: str) -> None:
+    # Programs of PC/SC name Le behind their data.
+    client = bank.connect()
+    bank.command(client, sent)
+    bank.let_cards_act()
+    assert bank.cards.log == [(0, "open"), (0, f"transmit {tpdu}")]
+
+
+@pytest.mark.parametrize("tpdu", ["00", "00b00000", "00a40004023f", "00a4000c023f000000", "00d6000000000311"])
+def test_what_is_no_command_is_answered_without_the_card(bank: Bank, tpdu: str) -> None:
     client = bank.connect()
     tag = bank.command(client, tpdu)
     assert client not in bank.closed

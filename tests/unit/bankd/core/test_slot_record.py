@@ -42,6 +42,19 @@ def test_faults_are_counted_by_kind_and_the_last_one_is_known(record: SlotRecord
     assert record.recent_transmission_errors.count(4.0) == 2
 
 
+def test_reader_that_is_ours_again_is_not_busy_and_what_was_before_is_known_again(record: SlotRecord) -> None:
+    record.on_fault(FaultKind.BUSY, 1.0)
+    record.on_opened(b"\x3b\x00")
+    assert (record.last_error, record.atr) == (None, b"\x3b\x00")
+    for at, kind in enumerate([FaultKind.MUTE, FaultKind.BUSY, FaultKind.BUSY], start=2):
+        record.on_fault(kind, float(at))
+    assert record.last_error is CardErrorKind.READER_BUSY
+    record.on_opened(b"\x3b\x00")
+    assert (record.last_error, record.last_error_at) == (CardErrorKind.MUTE, 2.0)
+    record.on_opened(b"\x3b\x00")
+    assert record.last_error is CardErrorKind.MUTE
+
+
 @pytest.mark.parametrize("kind", FaultKind)
 def test_every_fault_has_a_kind_on_the_wire(record: SlotRecord, kind: FaultKind) -> None:
     record.on_fault(kind, 1.0)

@@ -46,6 +46,25 @@ def test_file_that_is_none_of_ours_is_not_overwritten(tmp_path: Path, text: str)
     assert path.read_text(encoding="utf-8") == text
 
 
+def test_file_that_a_person_edited_has_a_mark_at_its_beginning_or_is_named_as_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "slots.json"
+    text = '{"version": 1, "slots": {"1": "a ?? 00"}}'
+    path.write_text(text, encoding="utf-8-sig")
+    assert load_auto(path, 8).known == {1: KnownReader("a ?? 00")}
+    path.write_text(text, encoding="utf-16")
+    with pytest.raises(ConfigError, match=r"slots\.json cannot be used: it is UTF-16 text, not UTF-8"):
+        load_auto(path, 8)
+
+
+def test_kept_slots_that_the_bank_does_not_have_are_warned_about(tmp_path: Path) -> None:
+    save_auto(tmp_path / "slots.json", AutoPlan(8, {0: KnownReader("a ?? 00"), 6: KnownReader("b ?? 00")}))
+    plan, (warning,) = make_plan(BankdConfig(state_dir=tmp_path, slots=4), folder=tmp_path / "empty")
+    assert isinstance(plan, AutoPlan)
+    assert warning == (
+        f"{tmp_path}/slots.json: b ?? 00: slot 6 does not exist in a bank of 4 slots; it is passed over (see --slots)"
+    )
+
+
 def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(StartError, match="cannot write"):

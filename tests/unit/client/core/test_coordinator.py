@@ -62,7 +62,7 @@ class TestServer:
         ("identity", "result", "words"),
         [
             (OWN_SERVER, ResultCode.IDENTITY_IN_USE, "identity_in_use"),
-            (OWN_BANKD, ResultCode.OK, "bank is a remsim_bankd, not a remsim_server"),
+            (OWN_BANKD, ResultCode.OK, "bank is a bankd, not a server; is that the right port?"),
         ],
     )
     def test_refusal_and_wrong_type_close_the_link_for_the_next_attempt(
@@ -103,7 +103,7 @@ class TestServer:
         )
         assert slot.hear(SERVER, error) == []
         assert slot.hear(BANKD, error) == []
-        assert [notice.text for notice in slot.notices] == ["fatal unexpected_disconnect bye"] * 2
+        assert [notice.text for notice in slot.notices] == ["fatal unexpected_disconnect Bye"] * 2
 
     def test_server_that_knows_no_bankd_for_us_is_quoted_until_it_gives_one(self) -> None:
         slot = Slot().with_server()

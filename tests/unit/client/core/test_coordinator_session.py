@@ -191,7 +191,7 @@ class TestBankd:
         [
             (classic(OWN_BANKD), ResultCode.CARD_NOT_PRESENT, "card_not_present"),
             (OWN_BANKD, ResultCode.IDENTITY_IN_USE, "identity_in_use"),
-            (OWN_SERVER, ResultCode.CARD_NOT_PRESENT, "server is a remsim_server, not a remsim_bankd"),
+            (OWN_SERVER, ResultCode.CARD_NOT_PRESENT, "server is a server, not a bankd; is that the right port?"),
         ],
     )
     def test_other_refusals_close_the_link_for_the_next_attempt(

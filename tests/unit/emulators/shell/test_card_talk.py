@@ -93,6 +93,10 @@ def test_select_refuses_anything_else(target: str) -> None:
         ("00a40004023f0000", "00a40004023f00"),
         ("00f20000", "00f2000000"),
         ("00b0000002", "00b0000002"),
+        # Extended ones, whose P3 is 00: without data, and with it.
+        ("80f20000000168", "80f2000000"),
+        ("80f20000000016", "80f2000016"),
+        ("00a40004000002" + "3f00" + "0000", "00a40004023f00"),
     ],
 )
 def test_apdus_of_all_cases_become_tpdus(raw: str, tpdu: str) -> None:
@@ -120,6 +124,7 @@ def test_response_of_one_byte_is_told() -> None:
             "linear fixed EF, 5 records of 32 bytes, 160 bytes",
         ),
         (fcp("4621000303"), FileInfo("cyclic EF", None, 3, 3), "cyclic EF, 3 records of 3 bytes"),
+        (fcp("4221000101"), FileInfo("linear fixed EF", None, 1, 1), "linear fixed EF, 1 record of 1 byte"),
         (fcp("7821"), FileInfo("DF or ADF"), "DF or ADF"),
         (fcp("3921"), FileInfo("BER-TLV EF"), "BER-TLV EF"),
         (fcp("4021"), FileInfo("EF"), "EF"),
@@ -162,6 +167,22 @@ async def test_select_fetches_and_remembers_the_fcp() -> None:
     assert (await talk.read_binary()).data == b"\x11" * 256 + b"\x22" * 44
     card.answers = [("00b001002c", "22" * 44 + "9000")]
     assert len((await talk.read_binary(offset=256)).data) == 44
+
+
+async def test_select_that_is_answered_with_a_warning_fetches_the_fcp_all_the_same() -> None:
+    # Clause 7.3.1.1.4: the file is deactivated. The card says with 6Cxx how much there is.
+    template = fcp("4121", 300).hex()
+    length = f"{len(template) // 2:02x}"
+    card = Card(("00a40004026f07", "6283"), ("00c0000000", f"6c{length}"), (f"00c00000{length}", template + "9000"))
+    talk = CardTalk(card.exchange)
+    assert await talk.select("6f07") == ResponseApdu(bytes.fromhex(template), 0x6283)
+    assert talk.file == FileInfo("transparent EF", 300)
+    assert card.answers == []
+
+
+async def test_answer_that_comes_in_parts_is_fetched_whole() -> None:
+    card = Card(("00a40004026f07", "6104"), ("00c0000004", "01020304 6102"), ("00c0000002", "0506 9000"))
+    assert await CardTalk(card.exchange).select("6f07") == ResponseApdu(bytes.fromhex("010203040506"), 0x9000)
 
 
 async def test_read_follows_6c_to_the_end_of_the_file() -> None:

@@ -150,7 +150,9 @@ async def test_status_and_help(shell: Shown) -> None:
     assert await shell.typed("status") == ["server   CONNECTED", f"card     ATR {ATR.hex(' ').upper()}", "file     MF"]
     await shell.typed("select 6f3a")
     assert (await shell.typed("status"))[-1] == "file     MF/EF.ADN: linear fixed EF, 3 records of 3 bytes"
-    assert "select NAME|PATH|AID" in (await shell.typed("help"))[0]
+    (text,) = await shell.typed("help")
+    assert "select NAME|PATH|AID" in text
+    assert max(map(len, text.splitlines())) < 80
 
 
 async def test_without_a_card_helpers_say_so(shell: Shown) -> None:
@@ -284,8 +286,8 @@ async def sim() -> Shown:
 
 
 async def test_every_path_of_the_help_works_from_a_fresh_card(sim: Shown) -> None:
-    (line,) = [line for line in (await sim.typed("help"))[0].splitlines() if line.startswith("select")]
-    examples = line.removeprefix("select NAME|PATH|AID").partition(";")[0].split(",")
+    text = " ".join((await sim.typed("help"))[0].split())
+    examples = text.partition("select NAME|PATH|AID")[2].partition(";")[0].split(",")
     assert len(examples) == 5
     for example in examples:
         sim.emulator.remove_card()
@@ -372,6 +374,19 @@ async def test_reason_is_told_once_and_when_it_changes(shell: Shown) -> None:
     assert looked(2) == ["no card: the bankd is away"]
 
 
+async def test_reason_that_a_refused_command_was_told_is_not_said_again(shell: Shown) -> None:
+    shell.emulator.remove_card()
+    assert (await shell.typed("00a40004023f00"))[-1] == "no card (nobody is mapped)"
+    shell.words.clear()
+    for _ in range(5):
+        shell.look_at_reason()
+    assert shell.words == []
+    shell.why = "the bankd is away"
+    for _ in range(5):
+        shell.look_at_reason()
+    assert shell.words == ["no card: the bankd is away"]
+
+
 async def test_reason_is_told_at_the_prompt(keyboard: PipeInput, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console_module, "REASON_INTERVAL_S", 0.0)
 
@@ -435,6 +450,57 @@ async def test_lines_typed_ahead_or_pasted_do_not_reach_the_next_card(keyboard: 
         "not sent, the card has changed: 00 20 00 01 08 (8 bytes hidden)",
         "not sent, the card has changed: read binary 2",
     ]
+
+
+async def test_line_begun_at_one_card_needs_a_second_enter_at_the_next(keyboard: PipeInput, shell: Shown) -> None:
+    """The card may be exchanged between two letters of a PIN."""
+    loop, warning = (
+        asyncio.get_running_loop(),
+        "not sent, the card has changed since you began this line; Enter sends it now",
+    )
+    shell.above.tpdus.clear()
+
+    def when_begun() -> None:
+        if shell._begun_card is None:
+            loop.call_later(0.01, when_begun)
+            return
+        shell.emulator.remove_card()
+        shell.above.insert()
+        keyboard.send_text("0001\r")
+        when_warned()
+
+    def when_warned() -> None:
+        if warning not in shell.words:
+            loop.call_later(0.01, when_warned)
+            return
+        assert shell.above.tpdus == []
+        # What was typed is still there. A line of the card that is there now is sent at once.
+        keyboard.send_text("\r00b0000002\rquit\r")
+
+    keyboard.send_text("00b000")
+    when_begun()
+    assert await shell.run() == 0
+    assert [tpdu.hex() for tpdu in shell.above.tpdus] == ["00b0000001", "00b0000002"]
+    assert shell.words.count(warning) == 1
+
+
+async def test_line_that_asks_nothing_of_a_card_is_obeyed_whatever_card_is_there(
+    keyboard: PipeInput, shell: Shown
+) -> None:
+    loop = asyncio.get_running_loop()
+
+    def when_begun() -> None:
+        if shell._begun_card is None:
+            loop.call_later(0.01, when_begun)
+            return
+        shell.emulator.remove_card()
+        shell.above.insert()
+        keyboard.send_text("us\rquit\r")
+
+    keyboard.send_text("stat")
+    when_begun()
+    assert await shell.run() == 0
+    assert "server   CONNECTED" in shell.words
 
 
 @pytest.mark.parametrize(

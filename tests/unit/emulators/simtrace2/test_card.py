@@ -267,6 +267,21 @@ class TestLines:
         assert card.handle_timer(due) == [SendBulk(StatusRequest())]
         assert card.on_bulk(status(0x03), due)[-1] == ForwardTpdu(card.t0.generation, READ)
 
+    def test_trap_9_status_answer_nobody_asked_for_since_leaves_the_word_to_the_interrupt_endpoint(self) -> None:
+        # One that was asked for long before: the bulk endpoint was read ahead of the other.
+        card = ready(SimtraceCard(SIMTRACE), 0x10)
+        card.on_bulk(header(), 1.0)
+        assert card.on_bulk(status(0x03), 1.001) == []
+        found = [action for flags in (0x11, 0x13, 0x03) for action in card.on_interrupt(status(flags), 1.002)]
+        assert found[-1] == ForwardTpdu(card.t0.generation, READ)
+        assert [action.reset for action in found if isinstance(action, ShowLines)] == [None, None, ResetKind.COLD]
+
+    def test_trap_9_status_answer_in_reset_cancels_the_header_before_it(self) -> None:
+        card = ready(SimtraceCard(SIMTRACE), 0x10)
+        card.on_bulk(header(), 1.0)
+        assert facts(card.on_bulk(status(0x10), 1.001)) == [FactKind.COMMAND_CANCELLED]
+        assert card.next_deadline() is None
+
     def test_trap_1_answer_after_a_reset_is_suppressed(self) -> None:
         card = ready(SimtraceCard(SIMTRACE))
         card.on_bulk(header(), 1.0)

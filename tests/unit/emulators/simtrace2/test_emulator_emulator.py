@@ -66,7 +66,7 @@ async def test_lengths_around_packets_pass(bus: FakeBus, host: Host, length: int
 async def test_several_transfers_are_queued_all_the_time(bus: FakeBus, host: Host) -> None:
     plugged, port, modem = await booted(bus, host)
     await plugged.modems[0].run(modem.exchange(READ))
-    assert port.waiting == {0x85: 6, 0x86: 3}
+    assert port.waiting == {0x85: 6, 0x86: 8}
 
 
 @pytest.mark.parametrize("moment", ["idle", "waiting for the card", "receiving data", "in reset", "powered off"])

@@ -19,8 +19,8 @@ def facts(actions: list[Action]) -> list[FactKind]:
 class Bench:
     """An order with its card, and the time."""
 
-    def __init__(self, interval_ms: int = 1) -> None:
-        self.t0 = T0Card()
+    def __init__(self, interval_ms: int = 1, *, is_one_message: bool = True) -> None:
+        self.t0 = T0Card(is_one_message=is_one_message)
         self.order = CommandOrder(self.t0, interval_ms=interval_ms)
         self.now = 10.0
 
@@ -31,8 +31,12 @@ class Bench:
         self.now += duration_s
         return self
 
-    def reset(self) -> list[Action]:
-        return self.order.on_reset(self.now)
+    def reset(self, *, is_answer: bool = False) -> list[Action]:
+        return self.order.on_reset(self.now, is_answer=is_answer)
+
+    def sent(self) -> None:
+        """The device has taken a message of the newest command."""
+        self.order.on_sent(self.t0.generation)
 
     def running(self) -> list[Action]:
         return self.order.on_running(self.now)
@@ -92,8 +96,21 @@ class TestHeaderBeforeItsReset:
         bench = Bench()
         bench.header(is_running=False)
         bench.after(0.1).timer()
-        assert facts(bench.after(0.001).reset()) == [FactKind.COMMAND_CANCELLED]
+        assert facts(bench.after(0.001).reset(is_answer=True)) == [FactKind.COMMAND_CANCELLED]
         assert bench.running() == []
+
+    def test_answer_that_shows_a_reset_cancels_although_nobody_asked(self) -> None:
+        bench = Bench()
+        bench.header(is_running=False)
+        assert facts(bench.after(0.001).reset(is_answer=True)) == [FactKind.COMMAND_CANCELLED]
+        assert bench.running() == []
+
+    def test_line_change_that_is_late_cancels_nothing(self) -> None:
+        bench = Bench()
+        bench.header(is_running=False)
+        bench.after(0.1).timer()
+        assert bench.after(0.001).reset() == []
+        assert bench.after(0.001).running() == [ForwardTpdu(1, READ)]
 
     def test_refused_command_has_nothing_to_wait(self) -> None:
         bench = Bench()
@@ -128,6 +145,7 @@ class TestResetRightBehindHeader:
     def test_data_prove_that_the_command_was_newer(self) -> None:
         bench = Bench()
         bench.header(UPDATE)
+        bench.sent()
         bench.after(0.001).reset()
         bench.after(0.001).running()
         assert bench.order.next_deadline() is None
@@ -170,8 +188,86 @@ class TestResetRightBehindHeader:
         bench = Bench()
         bench.header()
         bench.t0.answer(1, b"\x90\x00")
+        bench.sent()
+        assert bench.after(0.001).reset() == []
+        assert bench.running() == []
+        assert bench.order.next_deadline() is None
+
+    def test_answer_that_the_device_has_not_taken_is_given_again(self) -> None:
+        bench = Bench()
+        bench.header()
+        bench.t0.answer(1, b"\x90\x00")
+        actions = bench.after(0.001).reset()
+        assert actions[0] == DropUnsent(1)
+        assert facts(actions) == [FactKind.COMMAND_IN_DOUBT]
+        bench.after(0.001).running()
+        actions = bench.after(SETTLE_S).timer()
+        assert actions[-1] == ForwardTpdu(bench.t0.generation, READ)
+
+    def test_answer_that_the_device_took_all_the_same_is_the_only_one(self) -> None:
+        bench = Bench()
+        bench.header()
+        bench.t0.answer(1, b"\x90\x00")
+        bench.after(0.001).reset()
+        bench.order.on_sent(1)
+        bench.after(0.001).running()
+        assert bench.order.next_deadline() is None
+
+    def test_refusal_that_the_device_has_not_taken_is_given_again(self) -> None:
+        bench = Bench()
+        (_, refusal) = bench.header(bytes.fromhex("80e0000010"))
+        assert isinstance(refusal, SendBulk)
+        bench.after(0.001).reset()
+        bench.after(0.001).running()
+        assert bench.after(SETTLE_S).timer()[-1] == SendBulk(refusal.message, bench.t0.generation)
+
+    def test_data_are_asked_for_again_if_the_device_was_not_told(self) -> None:
+        bench = Bench()
+        bench.header(UPDATE)
+        assert bench.after(0.001).reset()[0] == DropUnsent(1)
+        bench.after(0.001).running()
+        assert bench.after(SETTLE_S).timer()[-1] == SendBulk(TxData.acknowledge(0xD6), bench.t0.generation)
+        assert bench.order.on_data(b"\x01\x02", is_final=True) == [
+            ForwardTpdu(bench.t0.generation, UPDATE + b"\x01\x02")
+        ]
+
+    def test_acknowledge_that_the_device_took_all_the_same_is_not_repeated(self) -> None:
+        bench = Bench()
+        bench.header(UPDATE)
+        bench.after(0.001).reset()
+        bench.order.on_sent(1)
+        bench.after(0.001).running()
+        assert bench.order.next_deadline() is None
+        assert bench.order.on_data(b"\x01\x02", is_final=True)[-1] == ForwardTpdu(
+            bench.t0.generation, UPDATE + b"\x01\x02"
+        )
+
+    def test_refused_data_are_refused_again(self) -> None:
+        bench = Bench()
+        bench.header(UPDATE)
+        bench.sent()
+        bench.order.on_data(b"\x01", is_final=True)
+        bench.after(0.001).reset()
+        bench.after(0.001).running()
+        assert bench.after(SETTLE_S).timer()[-1] == SendBulk(TxData.status_word(b"\x67\x00"), bench.t0.generation)
+
+    def test_half_an_answer_is_just_cancelled(self) -> None:
+        bench = Bench(is_one_message=False)
+        bench.header()
+        bench.t0.answer(1, bytes(10) + b"\x90\x00")
+        bench.sent()
         assert bench.after(0.001).reset() == [DropUnsent(1)]
         assert bench.running() == []
+        assert bench.order.next_deadline() is None
+
+    def test_card_that_is_said_to_run_again_changes_nothing(self) -> None:
+        bench = Bench()
+        bench.header()
+        bench.after(0.001).reset()
+        bench.after(0.001).running()
+        bench.after(0.5).running()
+        assert facts(bench.after(SETTLE_S).timer()) == [FactKind.COMMAND_RESUMED]
+        assert bench.order.next_deadline() is None
 
 
 class TestReset:

@@ -191,8 +191,9 @@ class TestCancel:
 
     def test_suspended_command_is_resumed_as_a_new_one(self, card: T0Card) -> None:
         card.on_header(READ)
-        command = card.suspend()
+        command, actions = card.suspend()
         assert command is not None
+        assert actions == []
         assert state_of(card) is T0State.WAITING_FOR_HEADER
         assert facts(card.answer(1, b"\x90\x00")) == [FactKind.LATE_ANSWER]
         (forward,) = card.resume(command)
@@ -201,13 +202,15 @@ class TestCancel:
 
     def test_command_suspended_before_its_data_goes_on_to_wait_for_them(self, card: T0Card) -> None:
         card.on_header(UPDATE)
-        command = card.suspend()
+        card.on_sent(1)
+        command, actions = card.suspend()
         assert command is not None
+        assert actions == []
         assert card.resume(command) == []
         assert card.on_data(DATA[:7], is_final=True) == [ForwardTpdu(card.generation, UPDATE + DATA[:7])]
 
     def test_nothing_is_suspended_when_nobody_waits(self, card: T0Card) -> None:
-        assert card.suspend() is None
+        assert card.suspend() == (None, [])
 
 
 def test_table_lets_a_header_and_a_cancellation_happen_in_every_state() -> None:

@@ -115,3 +115,12 @@ def test_commands_are_answered_until_vpcd_looks_whether_the_card_is_there(auto_g
     assert slot.on_message(b"\x04") == [CloseReader()]
     assert slot.on_lost() == [ShowContacts(POWERED_OFF)]
     assert slot.on_message(b"\x04") == [Reply(slot.atr)]
+
+
+def test_answer_that_a_message_cannot_hold_is_a_failure_of_the_card() -> None:
+    slot = VpcdSlot(auto_get_response=True)
+    steps = slot.on_message(bytes.fromhex("00a404000000023f000000"))
+    while isinstance(steps[0], Forward):
+        steps = slot.on_response(bytes(256) + b"\x61\x00" if len(steps[0].tpdu) == 5 else b"\x61\x00")
+    assert steps == [Odd("answer too long for vpcd", 65538), Reply(b"\x6f\x00")]
+    assert slot.on_message(bytes.fromhex("00a40000")) == [Forward(bytes.fromhex("00a4000000"))]

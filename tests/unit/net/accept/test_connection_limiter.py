@@ -43,6 +43,20 @@ def refuse_plaintext(limiter: ConnectionLimiter, peer: PeerAddress) -> None:
     assert limiter.refuse_plaintext(peer, INSIDE, Refused(peer)) is not None
 
 
+async def test_floods_of_unidentified_peers_leave_few_lines() -> None:
+    log, limits = NotedLog(), LimitCounts()
+    lines = LogRateLimiter(log.logger, limits, now=asyncio.get_running_loop().time)
+    limiter = ConnectionLimiter(None, log.logger, limits=limits, lines=lines, links=lambda: 0)
+    for number in range(SOURCES):
+        limiter.on_unidentified(source(number), "unknown IPA protocol FF")
+    shown = Counter[tuple[str, str]]()
+    while not log.is_empty():
+        line = await log.any()
+        shown[line["event"], line["level"]] += 1
+    assert shown["peer_unidentified", "warning"] == UNAUTHENTICATED_LINES
+    assert shown["limit_reached", "warning"] == 1
+
+
 @pytest.mark.parametrize(
     ("refuse", "event"), [(refuse_handshake, "tls_refused"), (refuse_plaintext, "plaintext_refused")]
 )

@@ -170,3 +170,16 @@ def test_schema_says_what_a_route_takes_and_gives_and_no_request_needs_it() -> N
     # Routes that answer were not made for it.
     assert [getattr(route, "path", "") for route in app.router.routes] == ["/openapi.json", "/unseen"]
     assert app.openapi() is schema
+
+
+def test_schema_is_made_once_for_all_applications_with_the_same_resources_and_given_as_json() -> None:
+    client = _client(TokenRole.VIEWER)
+    app = client.app
+    assert isinstance(app, RestApplication)
+    assert client.get("/openapi.json").json() == app.openapi()
+    assert client.head("/openapi.json").status_code == 200
+    same, other = RestApplication(), RestApplication()
+    same.offer(UNSEEN, RESOURCE)
+    other.offer(RESOURCE)
+    assert same.openapi() is app.openapi()
+    assert other.openapi() is not app.openapi()

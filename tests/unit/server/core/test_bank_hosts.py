@@ -5,8 +5,8 @@ from remsim.core import host_codes
 from remsim.core.ids import BankSlot
 from remsim.server.core.bank_hosts import HOST_KINDS, MAX_TEXT, MEANINGS
 from remsim.server.core.tokens import Scope
+from remsim.server.core.warning_rules import KINDS
 from remsim.server.core.warnings import WARNING_KINDS, Alert
-from remsim.server.core.watch import KINDS
 from remsim.wire.link.actions import LinkId
 from remsim.wire.messages.health import HostCondition, HostConditionsInd
 from remsim.wire.messages.rspro import ReaderHealthInd, ReaderState
@@ -21,7 +21,7 @@ def tell(world: ServerWorld, link: LinkId, *conditions: HostCondition) -> None:
 
 
 def look(world: ServerWorld) -> list[Alert]:
-    return list(world.coordinator.watch.look([], world.now).values())
+    return list(world.coordinator.warning_rules.look([], world.now).values())
 
 
 def test_every_condition_that_is_told_has_a_meaning_and_every_meaning_a_kind() -> None:

@@ -4,8 +4,8 @@
 import pytest
 
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.server.core.legal_messages import LEGAL_IN
 from remsim.server.core.peers import PeerState, SessionReport
-from remsim.server.core.unreadable import LEGAL_IN
 from remsim.wire.errors import DecodeError
 from remsim.wire.link.actions import LinkId
 from remsim.wire.link.engine import IdentityReceived, ReceivedUnknown, Undecodable, UnsupportedVersion

@@ -288,7 +288,7 @@ def test_a_bank_that_is_lost_leaves_no_mapping_to_a_twin_of_its_card() -> None:
     bank.lose(bank.link)
     assert bank.mapped() == {"C7:0": "B1:0"}
     assert bank.log[-1].fields["reason"] == "2 slots have a card with this number"
-    (warning,) = bank.coordinator.watch.look([], bank.now).values()
+    (warning,) = bank.coordinator.warning_rules.look([], bank.now).values()
     assert warning.text == "the cards in B1:0 and B2:3 have one number, 890010…0018"
     # Nothing that happens besides changes that, until the bank is back and its slot is empty.
     bank.put("B", 4, other=other)

@@ -95,6 +95,14 @@ def test_oldest_session_makes_room() -> None:
     assert limits[LimitName.PAGE_SESSIONS] == 1
 
 
+def test_token_that_logs_in_again_and_again_ends_no_session_of_others() -> None:
+    sessions = PageSessions()
+    other = sessions.begin(secret(0), "ba9876543210", NOW)
+    cookies = [sessions.begin(secret(number), TOKEN, NOW) for number in range(1, MAX_SESSIONS + 10)]
+    assert sessions.find(other, NOW) is not None
+    assert [cookie for cookie in cookies if sessions.find(cookie, NOW) is None] == cookies[:10]
+
+
 def test_proof_belongs_to_one_cookie_and_is_not_the_cookie() -> None:
     one, other = secret(1).hex(), secret(2).hex()
     assert is_proof(proof_of(one), one)

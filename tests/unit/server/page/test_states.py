@@ -62,3 +62,14 @@ def test_free_is_what_has_come_after_its_last_mapping_since_it_came() -> None:
     assert (shown.since, shown.source) == (LATE, "B1")
     shown = states.of_bank_slot(bank_slot(), link())
     assert (shown.since, shown.source) == (EARLY, "B1")
+
+
+def test_what_has_a_hidden_mapping_is_not_free() -> None:
+    for found in (
+        states.of_bank_slot(bank_slot(hidden_mapping=True), link()),
+        states.of_client_slot(client_slot(hidden_mapping=True)),
+    ):
+        assert (found.state, found.text) == ("unknown", "mapped, to something that the token is not for")
+        assert (found.since, found.source) == (None, "server")
+    assert states.of_bank_slot(bank_slot(hidden_mapping=True, reader="suspended"), link()).state == "problem"
+    assert states.of_bank_slot(bank_slot(hidden_mapping=True), link("absent")).state == "away"

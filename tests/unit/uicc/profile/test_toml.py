@@ -4,27 +4,12 @@
 import pytest
 
 from remsim.uicc import ProfileError, Uicc, parse_profile
+from tests.doubles.small_profile import DIRECTORIES, HEAD
 from tests.doubles.terminal import Terminal
-
-_HEAD = """
-name = "small"
-atr = "3B00"
-[pins]
-PIN1 = { pin = "1234", puk = "12345678" }
-PIN2 = { pin = "1234", puk = "12345678" }
-ADM = { pin = "1234", puk = "12345678" }
-[rules]
-1 = { read = "ALW", update = "ALW" }
-"""
-_DIRECTORIES = """
-[directories]
-"3F00" = {}
-"3F00/7F10" = {}
-"""
 
 
 def test_smallest_profile_makes_a_card() -> None:
-    profile = parse_profile(_HEAD + _DIRECTORIES)
+    profile = parse_profile(HEAD + DIRECTORIES)
     terminal = Terminal(Uicc(profile))
     assert terminal.ok("00A40004023F00").startswith("62")
     assert terminal.sw("0088008122" + "00" * 34) == "6985"
@@ -37,25 +22,25 @@ def test_smallest_profile_makes_a_card() -> None:
         ("=", "no TOML"),
         (f"name = {'9' * 5000}", "no TOML"),
         (f"name = {'[' * 2000}{']' * 2000}", "nested too deeply"),
-        (_HEAD.replace("1 = {", f"{'9' * 5000} = {{"), "not a record number"),
-        (_HEAD, "'3F00' is missing"),
-        (_HEAD + '[directories]\n"7F10" = {}', "before its parent"),
-        (_HEAD + '[directories]\n"3F00" = {}\n"3F00/X" = { aid = "A000" }', "5 to 16 bytes"),
-        (_HEAD.replace("3B00", "3BFF") + _DIRECTORIES, "ends before its TA1"),
-        (_HEAD.replace("3B00", "3B800181") + _DIRECTORIES, "does not offer T=0"),
-        (_HEAD.replace("ALW", "SOMEONE") + _DIRECTORIES, "not one of ALW"),
-        (_HEAD.replace("1 = {", "0 = {") + _DIRECTORIES, "not a record number"),
-        (_HEAD.replace('pin = "1234"', 'pin = "12"') + _DIRECTORIES, "4 to 8 digits"),
-        (_HEAD + _DIRECTORIES + '[quirks]\nno_91xx_after = ["x"]', "knows manage-channel"),
-        (_HEAD + _DIRECTORIES + '[[toolkit.commands]]\ncommand = "x"', "none of set-up-menu"),
-        (_HEAD + _DIRECTORIES + '[[toolkit.commands]]\ncommand = "set-up-event-list"\nevents = ["x"]', "event 'x'"),
+        (HEAD.replace("1 = {", f"{'9' * 5000} = {{"), "not a record number"),
+        (HEAD, "'3F00' is missing"),
+        (HEAD + '[directories]\n"7F10" = {}', "before its parent"),
+        (HEAD + '[directories]\n"3F00" = {}\n"3F00/X" = { aid = "A000" }', "5 to 16 bytes"),
+        (HEAD.replace("3B00", "3BFF") + DIRECTORIES, "ends before its TA1"),
+        (HEAD.replace("3B00", "3B800181") + DIRECTORIES, "does not offer T=0"),
+        (HEAD.replace("ALW", "SOMEONE") + DIRECTORIES, "not one of ALW"),
+        (HEAD.replace("1 = {", "0 = {") + DIRECTORIES, "not a record number"),
+        (HEAD.replace('pin = "1234"', 'pin = "12"') + DIRECTORIES, "4 to 8 digits"),
+        (HEAD + DIRECTORIES + '[quirks]\nno_91xx_after = ["x"]', "knows manage-channel"),
+        (HEAD + DIRECTORIES + '[[toolkit.commands]]\ncommand = "x"', "none of set-up-menu"),
+        (HEAD + DIRECTORIES + '[[toolkit.commands]]\ncommand = "set-up-event-list"\nevents = ["x"]', "event 'x'"),
         (
-            _HEAD + _DIRECTORIES + f'[[toolkit.commands]]\ncommand = "set-up-menu"\ntitle = "{"x" * 250}"',
+            HEAD + DIRECTORIES + f'[[toolkit.commands]]\ncommand = "set-up-menu"\ntitle = "{"x" * 250}"',
             "255 are the most",
         ),
-        (_HEAD + _DIRECTORIES + "[toolkit]\ncommands = 1", "not an array"),
-        (_HEAD + _DIRECTORIES + "[identity]\nimsi = '1'", "15 digits"),
-        (_HEAD + _DIRECTORIES + "[identity]\nimsi = '00101000000000\u0661'", "15 digits"),
+        (HEAD + DIRECTORIES + "[toolkit]\ncommands = 1", "not an array"),
+        (HEAD + DIRECTORIES + "[identity]\nimsi = '1'", "15 digits"),
+        (HEAD + DIRECTORIES + "[identity]\nimsi = '00101000000000\u0661'", "15 digits"),
     ],
 )
 def test_faulty_profile_is_told(text: str, reason: str) -> None:
@@ -65,12 +50,12 @@ def test_faulty_profile_is_told(text: str, reason: str) -> None:
 
 def test_missing_key_is_told() -> None:
     with pytest.raises(ProfileError, match="'name' is missing"):
-        parse_profile((_HEAD + _DIRECTORIES).replace("name", "nom"))
+        parse_profile((HEAD + DIRECTORIES).replace("name", "nom"))
 
 
 def test_answer_without_gsm_access_has_no_kc() -> None:
-    text = _HEAD + f'[authentication]\nki = "{"00" * 16}"\nopc = "{"00" * 16}"\ngsm_access = false\n'
-    text += "[quirks]\naccept_blank_challenge = true\n" + _DIRECTORIES + '"3F00/USIM" = { aid = "A0000000871002" }\n'
+    text = HEAD + f'[authentication]\nki = "{"00" * 16}"\nopc = "{"00" * 16}"\ngsm_access = false\n'
+    text += "[quirks]\naccept_blank_challenge = true\n" + DIRECTORIES + '"3F00/USIM" = { aid = "A0000000871002" }\n'
     terminal = Terminal(Uicc(parse_profile(text)))
     terminal.select_usim()
     terminal.verify("01", "1234")

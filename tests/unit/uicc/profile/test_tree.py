@@ -4,27 +4,12 @@
 import pytest
 
 from remsim.uicc import ProfileError, Uicc, parse_profile
+from tests.doubles.small_profile import DIRECTORIES, HEAD
 from tests.doubles.terminal import Terminal
-
-_HEAD = """
-name = "small"
-atr = "3B00"
-[pins]
-PIN1 = { pin = "1234", puk = "12345678" }
-PIN2 = { pin = "1234", puk = "12345678" }
-ADM = { pin = "1234", puk = "12345678" }
-[rules]
-1 = { read = "ALW", update = "ALW" }
-"""
-_DIRECTORIES = """
-[directories]
-"3F00" = {}
-"3F00/7F10" = {}
-"""
 
 
 def _card(files: str) -> Terminal:
-    return Terminal(Uicc(parse_profile(f"{_HEAD}{_DIRECTORIES}[files]\n{files}")))
+    return Terminal(Uicc(parse_profile(f"{HEAD}{DIRECTORIES}[files]\n{files}")))
 
 
 def test_contents_are_filled_and_tokens_replaced() -> None:
@@ -41,7 +26,7 @@ def test_records_are_given_first_and_filled() -> None:
 
 
 def test_rule_numbers_may_have_gaps() -> None:
-    text = _HEAD + '3 = { read = "NEV", update = "NEV", manage = "NEV" }\n' + _DIRECTORIES
+    text = HEAD + '3 = { read = "NEV", update = "NEV", manage = "NEV" }\n' + DIRECTORIES
     terminal = Terminal(Uicc(parse_profile(text + '[files]\n"3F00/2F06" = { arr = true, record_length = 30 }')))
     terminal.select("2F06")
     assert terminal.ok("00B202041E") == "FF" * 30
@@ -80,8 +65,8 @@ def test_faulty_file_is_told(files: str, reason: str) -> None:
 
 
 def test_rules_need_no_first_one() -> None:
-    head = _HEAD.replace("\n1 = {", "\n2 = {")
-    directories = _DIRECTORIES.replace("{}", "{ rule = 2 }")
+    head = HEAD.replace("\n1 = {", "\n2 = {")
+    directories = DIRECTORIES.replace("{}", "{ rule = 2 }")
     files = '[files]\n"3F00/2FE2" = { data = "01", rule = 2 }'
     terminal = Terminal(Uicc(parse_profile(head + directories + files)))
     terminal.select("2FE2")

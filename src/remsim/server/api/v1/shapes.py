@@ -79,6 +79,7 @@ class ClientShape(_Shape):
     connectedAt: str | None = Field(None, description=_MORE)  # noqa: N815
     contestedBy: str | None = Field(None, description=_CONTESTED)  # noqa: N815
     mapping: MappingShape | None = Field(None, description=_MORE)
+    hiddenMapping: bool | None = Field(None, description=f"{_MORE}; true: it has one, which the token is not for")  # noqa: N815
 
 
 class CardShape(_Shape):
@@ -102,8 +103,10 @@ class SlotShape(_Shape):
     slotNr: int  # noqa: N815
     cardPresent: bool | None = None  # noqa: N815
     iccid: str | None = Field(None, description="shortened: 890010…0018")
+    readerName: str | None = Field(None, description="on the bank's host, if its bankd tells")  # noqa: N815
     reader: ReaderShape | None = Field(None, description="only while it does not work")
     mapping: MappingShape | None = None
+    hiddenMapping: bool | None = Field(None, description="true: it has one, which the token is not for")  # noqa: N815
 
 
 class BankShape(_Shape):

@@ -72,7 +72,7 @@ async def create_slotmap(
         taken = query.mapping(bank)
         if not grant.scope.is_limited or (taken is not None and _is_within(grant, taken.bank, taken.client)):
             raise
-        # With what it is mapped is none of this token's business.
+        # This token may not learn with what it is mapped.
         text = f"{bank} or {client} is mapped already, to something that the token is not for"
         raise ApiError(409, "conflict", text, "ask who may delete that mapping") from None
     return done(201)
@@ -96,7 +96,7 @@ async def delete_slotmap(
         try:
             await require_operator(request, grant, bank_id=slot.bank_id, client_id=mapping.client.client_id)
         except ApiError:
-            # Whether there is a mapping that is none of its business, a token does not learn.
+            # A token does not learn whether there is a mapping outside of its limits.
             if _is_within(grant, mapping.bank, mapping.client):
                 raise
             raise _unknown(slotmap_id) from None

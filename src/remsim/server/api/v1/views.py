@@ -143,8 +143,7 @@ def client(peer: ClientInfo, *, more: bool, may_see: MaySee = see_all) -> Json:
     if not more:
         return shown
     shown |= _more(peer, may_see)
-    if (item := peer.mapping) is not None and may_see(item.bank, item.client):
-        shown["mapping"] = mapping(item, more=True)
+    shown |= _seen(peer.mapping, may_see)
     if peer.told is not None and may_see(peer.told.bank_slot, peer.slot):
         to = peer.told.bankd
         told: Json = {"bank": bank_slot(peer.told.bank_slot), "ip": str(to.ip), "port": to.port}
@@ -160,7 +159,7 @@ def bank(peer: BankInfo, *, more: bool, may_see: MaySee = see_all) -> Json:
         return shown
     shown |= _more(peer, may_see)
     shown["clientsGoTo"] = [{"ip": str(address.ip), "port": address.port} for address in peer.addresses]
-    shown |= {"mappings": peer.mapping_count, "pendingRemovals": peer.removal_count}
+    shown |= {"mappings": peer.mapping_count(may_see), "pendingRemovals": peer.removal_count(may_see)}
     return shown | {"knownCards": len(peer.cards)} if peer.tells_cards else shown
 
 
@@ -176,12 +175,18 @@ def slot(info: SlotInfo, *, may_see: MaySee = see_all) -> Json:
         shown |= _lines(info.status)
     if info.iccid is not None:
         shown["iccid"] = shorten_iccid(info.iccid)
+    if info.reader_name is not None:
+        shown["readerName"] = info.reader_name
     if info.reader is not None:
         shown["reader"] = _reader(info.reader)
-    item = info.mapping
-    if item is None or not may_see(item.bank, item.client):
-        return shown
-    return shown | {"mapping": mapping(item, more=True)}
+    return shown | _seen(info.mapping, may_see)
+
+
+def _seen(item: MappingInfo | None, may_see: MaySee) -> Json:
+    """A mapping if the caller may see it, else no more than that there is one."""
+    if item is None:
+        return {}
+    return {"mapping": mapping(item, more=True)} if may_see(item.bank, item.client) else {"hiddenMapping": True}
 
 
 def _reader(health: ReaderHealthInd) -> Json:

@@ -19,9 +19,10 @@ from remsim.server.api.v1.views import MaySee
 from remsim.server.api.v2.answers import gives, problems, shown
 from remsim.server.api.v2.cards import may_see_subject, visible_labels
 from remsim.server.api.v2.choosing import number_to_follow, read_card
-from remsim.server.api.v2.idempotency import TheKept, once
+from remsim.server.api.v2.idempotency import TheKept, once, with_answer
 from remsim.server.api.v2.peers import KeyHeader
 from remsim.server.api.v2.reading import read_json, read_model
+from remsim.server.core.actions import Actor, StoredRequest
 from remsim.server.core.card_choice import CardChoice, CardChoiceKind
 from remsim.server.core.fleet import FleetError, FleetPlan, plan_fleet
 from remsim.server.core.labels import LabelError, parse_subject, shown_subject, slots_of
@@ -82,7 +83,7 @@ async def apply(
     raw = await read_json(request)
     order = read_model(raw, models.FleetOrder)
 
-    async def work() -> Response:
+    async def work(by: Actor) -> Response:
         plan, follows = FleetPlan((), ()), _Follows()
         if order.mappings is not None:
             wanted = _read_mappings(order.mappings)
@@ -90,12 +91,12 @@ async def apply(
             follows = _plan_follows(query, plan, wanted)
         labels = {} if order.labels is None else _plan_labels(query, grant, order.labels)
         await _check_scope(request, query, grant, plan, labels)
-        difference = models.ApplyModel(dry_run=dry_run, changes=_difference(query, plan, follows, labels))
+        answer = shown(models.ApplyModel(dry_run=dry_run, changes=_difference(query, plan, follows, labels)))
         try:
             await runtime.change_mappings(
                 plan.ended,
                 plan.created,
-                actor,
+                with_answer(by, bytes(answer.body)),
                 labels=labels,
                 follows=follows.of_new,
                 followed=follows.of_kept,
@@ -103,9 +104,13 @@ async def apply(
             )
         except LabelError as error:
             raise bad_request(str(error), error.hint) from None
-        return shown(difference)
+        return answer
 
-    return await once(request, grant, key, raw, kept, work)
+    async def again(done: StoredRequest) -> Response:
+        # What differed then cannot be found any more.
+        return Response(done.request.answer, media_type="application/json")
+
+    return await once(request, grant, actor, key, raw, kept, work, again)
 
 
 def _read_mappings(given: dict[str, str | models.MappingOrder]) -> _Wishes:

@@ -9,7 +9,6 @@ from fastapi import Depends, Request
 from fastapi.responses import Response
 
 from remsim.core.identity import Identity, IdentityError
-from remsim.net.runtime.tasks import in_thread
 from remsim.pki.codes import LIFETIME_S
 from remsim.pki.errors import PkiError
 from remsim.rest import authority as models
@@ -20,6 +19,7 @@ from remsim.server.api.routing import TheRuntime
 from remsim.server.api.v1.views import time_text
 from remsim.server.api.v2.answers import gives, page, problems, shown
 from remsim.server.api.v2.reading import DEFAULT_LIMIT, CursorText, LimitText, read_json, read_model
+from remsim.server.authority.turns import AuthorityTurns
 from remsim.server.core.actions import Entry
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ async def list_certificates(
 ) -> Response:
     """Every certificate that was issued, revoked and expired ones included. For admins."""
     await require_operator(request, grant)
-    issued = await _look(cast("Authority", authority).issued)
+    issued = await _look(request, cast("Authority", authority).issued)
     found = sorted(issued, key=lambda entry: f"{entry.serial:x}")
     return await page(
         found, key=lambda entry: (f"{entry.serial:x}",), show=show_certificate, limit=limit, cursor=cursor
@@ -73,7 +73,7 @@ async def list_codes(
 ) -> Response:
     """What became of every enrolment code that is not forgotten yet, without its secret. For admins."""
     await require_operator(request, grant)
-    codes = await _look(cast("Authority", authority).codes)
+    codes = await _look(request, cast("Authority", authority).codes)
     found = sorted(codes, key=lambda code: code.code_id.hex())
     return await page(found, key=lambda code: (code.code_id.hex(),), show=show_code, limit=limit, cursor=cursor)
 
@@ -96,16 +96,16 @@ async def make_code(
     except IdentityError as error:
         raise bad_request(str(error), error.hint) from None
     now = time.time()
-    made = await _look(lambda: cast("Authority", authority).make_code(identity, now=now))
+    made = await _look(request, lambda: cast("Authority", authority).make_code(identity, now=now))
     runtime.record(Entry(actor, "code.order", str(identity)))
     model = models.NewCodeModel(identity=str(identity), code=made.to_text(), expires_at=time_text(now + LIFETIME_S))
     return shown(model, 201, {"Cache-Control": "no-store"})
 
 
-async def _look(work: Callable[[], T]) -> T:
+async def _look(request: Request, work: Callable[[], T]) -> T:
     """Ask the authority, whose files others use, too. Raises ApiError."""
     try:
-        return await in_thread(work)
+        return await cast(AuthorityTurns, request.app.state.authority_turns).do(work)
     except PkiError as error:
         raise ApiError(503, "not_ready", str(error), error.hint) from None
 

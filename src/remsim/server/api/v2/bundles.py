@@ -15,12 +15,12 @@ from remsim import __version__
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.metrics.instruments import Counter, Gauge
 from remsim.server.api.auth import TheGrant
-from remsim.server.api.errors import V2, not_found
+from remsim.server.api.errors import V2
 from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheRuntime, sight_of
 from remsim.server.api.v1.views import time_text
 from remsim.server.api.v2.answers import problems
-from remsim.server.api.v2.traces import SlotPath, TraceViews, may_see, read_slot
+from remsim.server.api.v2.traces import SlotPath, TraceViews, known_slot, may_see
 from remsim.server.api.v2.views import Views
 from remsim.server.bundle import Anonymizer, as_json, as_lines, pack
 from remsim.server.core.event_feed import is_visible
@@ -67,9 +67,7 @@ async def make_bundle(request: Request, runtime: TheRuntime, grant: TheGrant, sl
 
     It holds the last commands only while somebody traces the slot, or did so within half a minute.
     """
-    where = read_slot(slot)
-    if not may_see(grant, where):
-        raise not_found(f"there is no slot {where}", f"see {V2}/banks and {V2}/clients")
+    where = known_slot(runtime.query, grant, slot)
     now = time.time()
     metrics = cast(ServerMetrics, request.app.state.metrics)
     settings = cast(Mapping[str, object], request.app.state.settings)

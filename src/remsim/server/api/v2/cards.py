@@ -181,7 +181,7 @@ async def put_labels(
 
 
 def _check_reveal(runtime: ServerRuntime, grant: Grant, actor: Actor, target: str, *, is_asked: bool) -> None:
-    """Raises ApiError if the caller may not see numbers in full; else it is noted that he did."""
+    """Raises ApiError if the caller may not see numbers in full; else the audit log notes that it did."""
     if not is_asked:
         return
     if grant.role < TokenRole.ADMIN:

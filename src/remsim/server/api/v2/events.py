@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happens, as it happens: server-sent events, or pages of them for programs that rather ask."""
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from contextlib import aclosing
 from functools import partial
 from time import monotonic
 from typing import Annotated, Final, cast
@@ -20,7 +21,16 @@ from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheRuntime
 from remsim.server.api.v2.answers import gives, problems
 from remsim.server.api.v2.reading import DEFAULT_LIMIT, CursorText, LimitText, page_size
-from remsim.server.api.v2.streams import HEADERS, KEEP_ALIVE_S, RETRY_MS, STREAM_TYPE, may_go_on, streams
+from remsim.server.api.v2.streams import (
+    HEADERS,
+    KEEP_ALIVE_S,
+    RETRY_MS,
+    STREAM_TYPE,
+    Readers,
+    head_of_stream,
+    may_go_on,
+    streams,
+)
 from remsim.server.core.event_feed import EventFeed, FeedEvent, is_visible
 from remsim.server.core.tokens import Grant
 from remsim.server.runtime import ServerRuntime
@@ -36,13 +46,6 @@ _LastId = Annotated[
     str | None, Header(alias="Last-Event-ID", description="the last event that was heard: a stream goes on behind it")
 ]
 _STREAM: Final = {"content": streams("an EventModel; of lost only the id")}
-
-
-@dataclass(slots=True)
-class Readers:
-    """How many streams there are."""
-
-    count: int = 0
 
 
 @router.get("/events", responses={200: {**gives(models.EventPage)[200], **_STREAM}, **problems(400)})
@@ -64,19 +67,16 @@ async def follow(
     size = page_size(limit)
     if STREAM_TYPE in accept:
         readers = cast(Readers, request.app.state.event_readers)
-        if readers.count >= limits.MAX_READERS:
-            raise ApiError(
-                503,
-                "too_many_readers",
-                f"{limits.MAX_READERS} streams are open already",
-                "close others, or ask for pages",
-                limit=LimitName.EVENT_READERS,
-            )
+        if text := readers.are_too_many(grant, limits.MAX_READERS, limits.most_of_one(limits.MAX_READERS)):
+            hint = "close others, or ask for pages"
+            raise ApiError(503, "too_many_readers", text, hint, limit=LimitName.EVENT_READERS)
         start = _position(runtime, last_event_id if last_event_id is not None else cursor)
+        if request.method == "HEAD":
+            return head_of_stream(STREAM_TYPE)
         stream = EventStream(runtime, grant, readers)
         return StreamingResponse(stream.run(start), 200, HEADERS, STREAM_TYPE)
     number, is_lost = (0, False) if cursor is None else _position(runtime, cursor)
-    return _page(runtime, grant, number, size, is_lost=is_lost)
+    return await _page(runtime, grant, number, size, is_lost=is_lost)
 
 
 def _position(runtime: ServerRuntime, text: str | None) -> tuple[int, bool]:
@@ -94,7 +94,7 @@ def _position(runtime: ServerRuntime, text: str | None) -> tuple[int, bool]:
     return (feed.first - 1, True) if feed.is_lost(number) else (number, False)
 
 
-def _page(runtime: ServerRuntime, grant: Grant, number: int, size: int, *, is_lost: bool) -> Response:
+async def _page(runtime: ServerRuntime, grant: Grant, number: int, size: int, *, is_lost: bool) -> Response:
     feed, run = runtime.query.feed, runtime.query.restart_counter
     shown: list[str] = []
     while len(shown) < size and (events := feed.after(number, _PORTION)):
@@ -104,6 +104,8 @@ def _page(runtime: ServerRuntime, grant: Grant, number: int, size: int, *, is_lo
                 shown.append(_with_id(run, event))
                 if len(shown) == size:
                     break
+        # None of them may be for this token, however many there are.
+        await asyncio.sleep(0)
     lost = ',"lost":true' if is_lost else ""
     body = f'{{"items":[{",".join(shown)}],"next":"{run}-{number}"{lost}}}'
     return Response(body.encode(), media_type="application/json")
@@ -119,32 +121,36 @@ class EventStream:
 
     async def run(self, start: tuple[int, bool]) -> AsyncGenerator[str, None]:
         """The lines of the stream, until the server stops, the token ends, or the reader is too slow."""
-        number, is_lost = start
+        async with aclosing(self._run(*start)) as lines:
+            with self._readers.reading(self._grant):
+                async for text in lines:
+                    yield text
+
+    async def _run(self, number: int, is_lost: bool) -> AsyncGenerator[str, None]:
         feed, run, changes = self._runtime.query.feed, self._runtime.query.restart_counter, self._runtime.changes
-        self._readers.count += 1
-        try:
-            yield f"retry: {RETRY_MS}\n\n"
-            if is_lost:
-                yield _lost(run, number)
-            checked_at = monotonic()
-            while not changes.is_closed:
-                if feed.is_lost(number):
-                    # It did not keep up. It may come back, and gets what it needs by the lists.
-                    yield _lost(run, feed.first - 1)
+        yield f"retry: {RETRY_MS}\n\n"
+        if is_lost:
+            yield _lost(run, number)
+        checked_at = monotonic()
+        while not changes.is_closed:
+            if feed.is_lost(number):
+                # It did not keep up. It may come back, and gets what it needs by the lists.
+                yield _lost(run, feed.first - 1)
+                return
+            events = feed.after(number, _PORTION)
+            for event in events:
+                number = event.number
+                if is_visible(event, self._grant.scope):
+                    yield f"id: {run}-{number}\nevent: {event.kind}\ndata: {_with_id(run, event)}\n\n"
+            if events:
+                # Neither what it may not see nor what the system takes at once lets others have their turn.
+                await asyncio.sleep(0)
+            elif await changes.until(partial(_newer, feed, number), KEEP_ALIVE_S) is None:
+                yield f": {run}-{number}\n\n"
+            if monotonic() - checked_at >= KEEP_ALIVE_S:
+                checked_at = monotonic()
+                if not await may_go_on(self._runtime, self._grant):
                     return
-                events = feed.after(number, _PORTION)
-                for event in events:
-                    number = event.number
-                    if is_visible(event, self._grant.scope):
-                        yield f"id: {run}-{number}\nevent: {event.kind}\ndata: {_with_id(run, event)}\n\n"
-                if not events and await changes.until(partial(_newer, feed, number), KEEP_ALIVE_S) is None:
-                    yield f": {run}-{number}\n\n"
-                if monotonic() - checked_at >= KEEP_ALIVE_S:
-                    checked_at = monotonic()
-                    if not await may_go_on(self._runtime, self._grant):
-                        return
-        finally:
-            self._readers.count -= 1
 
 
 def _newer(feed: EventFeed, number: int) -> int | None:

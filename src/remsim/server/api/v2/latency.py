@@ -6,12 +6,12 @@ from fastapi.responses import Response
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.rest import models
 from remsim.server.api.auth import TheGrant
-from remsim.server.api.errors import V2, not_found
+from remsim.server.api.errors import V2
 from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheQuery, sight_of
 from remsim.server.api.v1.views import time_text
 from remsim.server.api.v2.answers import gives, problems, shown
-from remsim.server.api.v2.traces import SlotPath, may_see, read_slot
+from remsim.server.api.v2.traces import SlotPath, known_slot
 from remsim.server.core.tokens import Grant
 from remsim.server.query import ServerQuery
 
@@ -24,9 +24,7 @@ async def show_latency(query: TheQuery, grant: TheGrant, slot: SlotPath) -> Resp
 
     Programs report at most every two seconds, and not while nothing happens. Totals are in the health of the slot.
     """
-    where = read_slot(slot)
-    if not may_see(grant, where):
-        raise not_found(f"there is no slot {where}", f"see {V2}/banks and {V2}/clients")
+    where = known_slot(query, grant, slot)
     ends = ends_of(query, grant, where)
     return shown(models.LatencyHistoryModel(courses=[course_of(query, end) for end in ends]))
 

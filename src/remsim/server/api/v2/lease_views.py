@@ -62,7 +62,7 @@ class LeaseViews:
 
     def _ahead(self, info: LeaseInfo) -> int:
         if self._places is None:
-            # Others may wait, too; how many there are is none of this token's business.
+            # Others may wait, too; this token may not learn how many.
             seen = [each for each in self._leases.queue() if self.may_see(each)]
             self._places = {each.id: place for place, each in enumerate(seen)}
         return self._places.get(info.id, 0)

@@ -29,6 +29,7 @@ from remsim.server.api.v2.reading import (
     read_json,
     read_model,
 )
+from remsim.server.core.actions import Actor, StoredRequest
 from remsim.server.core.leases import LeaseState
 from remsim.server.core.tokens import Grant
 from remsim.server.lease_query import LeaseInfo, LeaseQuery
@@ -150,16 +151,7 @@ async def take_lease(
     await require_operator(request, grant, client_id=slot.client_id)
     check_unambiguous(pool, places_for(runtime.query, grant, pool))
 
-    async def work() -> Response:
-        number = await runtime.take_lease(
-            pool,
-            slot,
-            actor,
-            banks=grant.scope.banks,
-            priority=order.priority,
-            duration_s=duration_s,
-            wait_s=wait_s,
-        )
+    async def answer(number: int) -> Response:
         goal: models.LeaseGoal = "operational" if wait_s else "granted"
         if patience_s:
             await runtime.changes.until(partial(_settled, runtime.leases, number, goal), patience_s)
@@ -168,7 +160,22 @@ async def take_lease(
                 await runtime.changes.until(partial(_settled, runtime.leases, number, "granted"), 1.0)
         return _shown(runtime, grant, number, 201, goal=goal)
 
-    return await once(request, grant, key, raw, kept, work)
+    async def work(by: Actor) -> Response:
+        number = await runtime.take_lease(
+            pool,
+            slot,
+            by,
+            banks=grant.scope.banks,
+            priority=order.priority,
+            duration_s=duration_s,
+            wait_s=wait_s,
+        )
+        return await answer(number)
+
+    async def again(done: StoredRequest) -> Response | None:
+        return None if done.made is None or runtime.leases.get(done.made) is None else await answer(done.made)
+
+    return await once(request, grant, actor, key, raw, kept, work, again)
 
 
 @router.post(
@@ -191,11 +198,14 @@ async def renew_lease(
     info = _known(runtime, grant, number)
     await _require(request, grant, info)
 
-    async def work() -> Response:
-        await runtime.renew_lease(info.id, duration_s, actor)
+    async def work(by: Actor) -> Response:
+        await runtime.renew_lease(info.id, duration_s, by)
         return _shown(runtime, grant, info.id, 200)
 
-    return await once(request, grant, key, raw, kept, work)
+    async def again(_done: StoredRequest) -> Response:
+        return _shown(runtime, grant, info.id, 200)
+
+    return await once(request, grant, actor, key, raw, kept, work, again)
 
 
 @router.delete("/leases/{number}", status_code=204, response_class=Response, responses=problems(400, 404, 409))

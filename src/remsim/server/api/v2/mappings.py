@@ -37,7 +37,7 @@ from remsim.server.api.v2.views import STATE_NAMES, Views, mapping_tag
 from remsim.server.core.actions import Actor
 from remsim.server.core.card_choice import CardChoiceKind
 from remsim.server.core.slotmap import ConflictError, MappingState
-from remsim.server.core.tokens import Grant
+from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.query import MappingInfo, ServerQuery
 from remsim.server.runtime import ServerRuntime
 from remsim.server.waiting_query import ParkedInfo
@@ -106,12 +106,12 @@ async def show_mapping(
     slot = client_slot(client)
     patience_s = duration(timeout, "timeout", most_s=MAX_WAIT_S)
     if _visible(query, grant, slot) is None:
-        raise _unknown(client)
+        raise _unknown(query, grant, slot)
     if wait is not None:
         await runtime.changes.until(partial(_reached_or_gone, query, slot, wait), patience_s)
     info = _visible(query, grant, slot)
     if info is None:
-        raise _unknown(client)
+        raise _unknown(query, grant, slot)
     return _shown(query, grant, info, 202 if wait is not None and not _has_reached(info, wait) else 200)
 
 
@@ -179,7 +179,7 @@ async def delete_mapping(
     info = _visible(query, grant, slot)
     check_preconditions(request, mapping_tag(info))
     if info is None:
-        raise _unknown(client)
+        raise _unknown(query, grant, slot)
     await require_operator(request, grant, bank_id=_place(info).bank_id, client_id=slot.client_id)
     await runtime.change_mappings([slot], [], actor)
     return Response(status_code=204)
@@ -206,20 +206,23 @@ async def reinsert_card(
     slot = client_slot(client)
     info = _visible(query, grant, slot)
     if info is None:
-        raise _unknown(client)
+        raise _unknown(query, grant, slot)
     if isinstance(info, ParkedInfo):
         hint = "its modem is given the card when it is in a slot again: see remsim ctl mappings"
         raise ApiError(409, "conflict", f"{slot} waits for its card, which is in no slot", hint)
     await require_operator(request, grant, bank_id=info.bank.bank_id, client_id=slot.client_id)
 
-    async def work() -> Response:
-        await runtime.reinsert_card(slot, actor)
+    async def shown_now() -> Response:
         made = query.mapping_of_client(slot)
         if made is None:
             raise ApiError(409, "conflict", f"the mapping of {slot} was deleted meanwhile", look("audit", "audit"))
         return _shown(query, grant, made, 200)
 
-    return await once(request, grant, key, b"", kept, work)
+    async def work(by: Actor) -> Response:
+        await runtime.reinsert_card(slot, by)
+        return await shown_now()
+
+    return await once(request, grant, actor, key, b"", kept, work, lambda _done: shown_now())
 
 
 async def _map(
@@ -245,7 +248,7 @@ async def _map(
         taken = query.mapping(bank)
         if taken is None or may_see(taken.bank, taken.client):
             raise
-        # With what it is mapped is none of this token's business.
+        # This token may not learn with what it is mapped.
         text = f"{bank} is mapped already, to something that the token is not for"
         raise ApiError(409, "conflict", text, "ask who may delete that mapping") from None
 
@@ -316,5 +319,9 @@ def _model(views: Views, info: MappingInfo | ParkedInfo) -> models.MappingModel:
     return views.waiting(info) if isinstance(info, ParkedInfo) else views.mapping(info)
 
 
-def _unknown(client: str) -> ApiError:
-    return not_found(f"there is no mapping of {client}", look("mappings", "mappings"))
+def _unknown(query: ServerQuery, grant: Grant, slot: ClientSlot) -> ApiError:
+    hint = look("mappings", "mappings")
+    is_own = grant.allows(TokenRole.VIEWER, client_id=slot.client_id)
+    if is_own and (query.mapping_of_client(slot) is not None or query.waiting.of_client(slot) is not None):
+        return not_found(f"the mapping of {slot} is none that the token is for", hint)
+    return not_found(f"there is no mapping of {slot}", hint)

@@ -29,6 +29,7 @@ from remsim.server.api.v2.reading import (
     read_model,
 )
 from remsim.server.api.v2.views import Views, lock_model
+from remsim.server.core.actions import Actor, StoredRequest
 from remsim.server.core.slot_locks import LockError
 from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.query import ServerQuery
@@ -53,6 +54,11 @@ def _known_bank(query: ServerQuery, grant: Grant, text: str) -> int:
     if not grant.allows(TokenRole.VIEWER, bank_id=bank_id) or bank_id not in query.known_banks():
         raise not_found(f"there is no bank {bank_id}", look("slots", "banks"))
     return bank_id
+
+
+def _no_slot(slot: BankSlot) -> ApiError:
+    number = slot.bank_id
+    return not_found(f"there is no slot {slot}", look(f"slots B{number}", f"banks/{number}/slots"))
 
 
 def _clients(query: ServerQuery, grant: Grant) -> list[ClientSlot]:
@@ -130,7 +136,7 @@ async def show_bank_slot(bank_id: IdText, slot_nr: IdText, query: TheQuery, gran
     number = _known_bank(query, grant, bank_id)
     slot = next((slot for slot in query.slots_of_bank(number) if slot.slot_nr == where.slot_nr), None)
     if slot is None:
-        raise not_found(f"there is no slot {where}", look(f"slots B{number}", f"banks/{number}/slots"))
+        raise _no_slot(where)
     return shown(Views(query, sight_of(grant)).bank_slot(number, slot, is_whole=True))
 
 
@@ -156,6 +162,8 @@ async def lock_slot(
     where = bank_slot(bank_id, slot_nr)
     _known_bank(query, grant, bank_id)
     await require_operator(request, grant, bank_id=where.bank_id)
+    if not query.is_known(where):
+        raise _no_slot(where)
     order = read_model(await read_json(request), models.LockOrder)
     try:
         await runtime.lock_slot(where, order.reason, actor)
@@ -219,14 +227,17 @@ async def reset_bank(
     # It concerns all clients of the bank.
     await require_operator(request, grant, bank_id=None if grant.scope.clients is not None else number)
 
-    async def work() -> Response:
+    async def work(by: Actor) -> Response:
         try:
-            runtime.reset_bank(number, actor)
+            runtime.reset_bank(number, by)
         except UnknownBankError:
             raise ApiError(404, "not_found", f"bank {number} is not connected", look("slots", "banks")) from None
         return Response(status_code=202)
 
-    return await once(request, grant, key, b"", kept, work)
+    async def again(_done: StoredRequest) -> Response:
+        return Response(status_code=202)
+
+    return await once(request, grant, actor, key, b"", kept, work, again)
 
 
 @router.get("/clients", tags=["v2 clients"], responses={**gives(models.ClientPage), **problems(400)})

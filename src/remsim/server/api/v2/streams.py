@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What streams of REST v2 have in common: they last, so their token is looked at again while they do."""
 
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from time import time
 from typing import Final
+
+from fastapi.responses import Response, StreamingResponse
 
 from remsim.server.core.tokens import Grant, is_still_good
 from remsim.server.runtime import ServerRuntime
@@ -19,7 +24,39 @@ _EVENT_FIELDS: Final[dict[str, dict[str, str]]] = {
     "event": {"type": "string", "description": "its kind"},
     "data": {"type": "string", "contentMediaType": "application/json"},
 }
+_NO_PARTS: Final[tuple[bytes, ...]] = ()
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+class Readers:
+    """How many streams there are, and of whom."""
+
+    def __init__(self) -> None:
+        self._of = Counter[str]()
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self._of.total()
+
+    def are_too_many(self, grant: Grant, most: int, most_of_one: int) -> str:
+        """Why there is no place for one more of this token; empty: there is."""
+        if self.count >= most:
+            return f"{most} streams are open already"
+        if self._of[grant.token_id] >= most_of_one:
+            return f"{most_of_one} streams are open with this token already"
+        return ""
+
+    @contextmanager
+    def reading(self, grant: Grant) -> Iterator[None]:
+        """Count one while it lasts."""
+        self._of[grant.token_id] += 1
+        try:
+            yield
+        finally:
+            self._of[grant.token_id] -= 1
+            if not self._of[grant.token_id]:
+                del self._of[grant.token_id]
 
 
 def streams(data: str) -> dict[str, dict[str, object]]:
@@ -27,6 +64,16 @@ def streams(data: str) -> dict[str, dict[str, object]]:
     fields = _EVENT_FIELDS | {"data": {**_EVENT_FIELDS["data"], "description": data}}
     event = {"type": "object", "description": "each event of the stream", "properties": fields, "required": ["data"]}
     return {STREAM_TYPE: {"schema": event}}
+
+
+async def _nothing() -> AsyncGenerator[bytes, None]:
+    for part in _NO_PARTS:
+        yield part
+
+
+def head_of_stream(kind: str) -> Response:
+    """The answer to HEAD: that of a stream which ends at once. It has no length, for the stream has none."""
+    return StreamingResponse(_nothing(), 200, HEADERS, kind)
 
 
 async def may_go_on(runtime: ServerRuntime, grant: Grant) -> bool:

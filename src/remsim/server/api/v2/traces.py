@@ -4,7 +4,6 @@
 import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import Annotated, Final, Literal, cast
@@ -27,9 +26,19 @@ from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheRuntime
 from remsim.server.api.v1.views import time_text
 from remsim.server.api.v2.answers import problems
-from remsim.server.api.v2.streams import HEADERS, KEEP_ALIVE_S, RETRY_MS, STREAM_TYPE, may_go_on, streams
+from remsim.server.api.v2.streams import (
+    HEADERS,
+    KEEP_ALIVE_S,
+    RETRY_MS,
+    STREAM_TYPE,
+    Readers,
+    head_of_stream,
+    may_go_on,
+    streams,
+)
 from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.core.tracing import Slot, TraceEnd, TraceEntry, TraceFeed
+from remsim.server.query import ServerQuery
 from remsim.server.runtime import ServerRuntime
 from remsim.trace.pcapng import file_header, packet_block
 from remsim.trace.tap import hidden_places
@@ -66,13 +75,6 @@ _ANSWER: Final[dict[int | str, dict[str, object]]] = {
 }
 
 
-@dataclass(slots=True)
-class TraceReaders:
-    """How many streams there are."""
-
-    count: int = 0
-
-
 @router.get("/traces/{slot}", responses={**_ANSWER, **problems(400, 404)})
 async def follow_trace(
     request: Request,
@@ -88,16 +90,17 @@ async def follow_trace(
     Last-Event-ID misses nothing. Of more than 200 records in a second the rest is left out, which is said.
     """
     where = read_slot(slot)
-    if not may_see(grant, where):
-        raise not_found(f"there is no slot {where}", f"see {V2}/banks and {V2}/clients")
     if form not in ("events", "pcapng"):
         raise bad_request(f"{form!r} is no format", "give events or pcapng")
-    readers = cast(TraceReaders, request.app.state.trace_readers)
-    if readers.count >= limits.MAX_TRACE_READERS:
-        raise _too_many(f"{limits.MAX_TRACE_READERS} traces are read already", LimitName.TRACE_READERS)
     last = None if last_event_id is None else _position(runtime, last_event_id)
+    check_is_known(runtime.query, grant, where)
+    readers = cast(Readers, request.app.state.trace_readers)
+    if text := readers.are_too_many(grant, limits.MAX_TRACE_READERS, limits.MAX_TRACE_READERS_OF_ONE):
+        raise _too_many(text, LimitName.TRACE_READERS)
     if not runtime.has_room_for_trace(where):
         raise _too_many("too many slots are traced already", LimitName.TRACED_SLOTS)
+    if request.method == "HEAD":
+        return head_of_stream(PCAPNG_TYPE if form == "pcapng" else STREAM_TYPE)
     stream = TraceStream(runtime, grant, readers, where)
     if form == "pcapng":
         return StreamingResponse(stream.capture(), 200, HEADERS, PCAPNG_TYPE)
@@ -115,6 +118,19 @@ def read_slot(text: str) -> Slot:
     if re.fullmatch(CLIENT_SLOT, text, re.ASCII) is not None:
         return ClientSlot.parse(text)
     raise bad_request(f"{text!r} is no slot", "write it as B1:3 or C7:0")
+
+
+def known_slot(query: ServerQuery, grant: Grant, text: str) -> Slot:
+    """Read a slot that there is, and that the token is for. Raises ApiError."""
+    slot = read_slot(text)
+    check_is_known(query, grant, slot)
+    return slot
+
+
+def check_is_known(query: ServerQuery, grant: Grant, slot: Slot) -> None:
+    """There is this slot, and the token is for it. Raises ApiError."""
+    if not may_see(grant, slot) or not query.is_known(slot):
+        raise not_found(f"there is no slot {slot}", f"see {V2}/banks and {V2}/clients")
 
 
 def may_see(grant: Grant, *slots: Slot | None) -> bool:
@@ -139,7 +155,7 @@ def _position(runtime: ServerRuntime, text: str) -> int:
 class TraceStream:
     """One reader. The slot is watched from the first step of ``events`` or ``capture`` to the last."""
 
-    def __init__(self, runtime: ServerRuntime, grant: Grant, readers: TraceReaders, slot: Slot) -> None:
+    def __init__(self, runtime: ServerRuntime, grant: Grant, readers: Readers, slot: Slot) -> None:
         self._runtime = runtime
         self._grant = grant
         self._readers = readers
@@ -151,12 +167,11 @@ class TraceStream:
     def _watching(self) -> Iterator[TraceFeed]:
         """Raises TooManyTracesError if others were faster."""
         feed = self._runtime.watch_trace(self._slot)
-        self._readers.count += 1
         self._number = feed.last
         try:
-            yield feed
+            with self._readers.reading(self._grant):
+                yield feed
         finally:
-            self._readers.count -= 1
             self._runtime.leave_trace(feed)
 
     async def events(self, last: int | None) -> AsyncGenerator[str, None]:

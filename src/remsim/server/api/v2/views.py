@@ -80,6 +80,13 @@ class Views:
         """The same, if the caller may see it."""
         return None if info is None or not self._may_see(info.bank, info.client) else self.mapping(info)
 
+    def _hides(self, info: MappingInfo | ParkedInfo | None) -> bool | None:
+        """True if there is one that the caller may not see, else None: it is left out."""
+        if info is None:
+            return None
+        place = info.left if isinstance(info, ParkedInfo) else info.bank
+        return None if self._may_see(place, info.client) else True
+
     def _unmapped_since(self, slot: BankSlot | ClientSlot) -> str | None:
         freed = self._query.freed(slot)
         if freed is None or not self._may_see(*_ends(slot, freed.other)):
@@ -117,6 +124,7 @@ class Views:
             iccid=None if slot.iccid is None else shorten_iccid(slot.iccid),
             lock=lock_model(self._query.lock(where)),
             mapping=self.seen_mapping(slot.mapping),
+            hidden_mapping=self._hides(slot.mapping),
             unmapped_since=self._unmapped_since(where),
             session=self.health.session(where),
             health=self.health.slot(where, is_whole=is_whole),
@@ -147,6 +155,7 @@ class Views:
     def client_slot(self, slot: ClientSlot, *, is_whole: bool = False) -> models.ClientSlotModel:
         """A client slot, connected or not; ``is_whole``: with all that is known."""
         info, seen = self._query.client(slot), self._query.seen_client(slot)
+        mapping = self._query.mapping_of_client(slot)
         return models.ClientSlotModel.model_validate(
             {
                 "slot": str(slot),
@@ -157,7 +166,8 @@ class Views:
                 "software": None if seen is None else seen.note.software,
                 "version": None if seen is None else seen.note.sw_version,
                 "address": None if info is None else str(info.address),
-                "mapping": self.seen_mapping(self._query.mapping_of_client(slot)),
+                "mapping": self.seen_mapping(mapping),
+                "hidden_mapping": self._hides(mapping or self._query.waiting.of_client(slot)),
                 "unmapped_since": self._unmapped_since(slot),
                 **self.health.client(slot, is_whole=is_whole),
             }
@@ -184,6 +194,7 @@ class Views:
             presence=presence,
             labels=list(info.labels),
             mapping=self.seen_mapping(info.mapping),
+            hidden_mapping=self._hides(info.mapping),
             inventory=self.contents(info.bank, reveal=reveal),
         )
 

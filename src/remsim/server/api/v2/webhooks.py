@@ -20,7 +20,7 @@ from remsim.server.api.v2.answers import gives, look, page, problems, shown
 from remsim.server.api.v2.idempotency import TheKept, once
 from remsim.server.api.v2.peers import KeyHeader
 from remsim.server.api.v2.reading import DEFAULT_LIMIT, CursorText, LimitText, read_json, read_model
-from remsim.server.core.actions import StoredDelivery
+from remsim.server.core.actions import Actor, StoredDelivery, StoredRequest
 from remsim.server.core.tokens import Grant
 from remsim.server.core.webhooks import WebhookError, WebhookQueue
 from remsim.server.webhooks import WebhookSender
@@ -75,17 +75,25 @@ async def create_webhook(
     secret = order.secret or secrets.token_urlsafe(_SECRET_BYTES)
     kinds = None if order.kinds is None else frozenset(order.kinds)
 
-    async def work() -> Response:
+    async def work(by: Actor) -> Response:
         try:
-            hook = await sender.create(order.url, secret, kinds, grant.scope, actor)
+            hook = await sender.create(order.url, secret, kinds, grant.scope, by)
         except WebhookError as error:
             if error.limit is not None:
                 raise ApiError(409, "too_many", str(error), error.hint, limit=error.limit) from None
             raise bad_request(str(error), error.hint) from None
-        made = webhook_model(WebhookQueue(hook))
-        return shown(models.NewWebhookModel(**made.model_dump(), secret=secret), 201)
+        return _made(WebhookQueue(hook))
 
-    return await once(request, grant, key, raw, kept, work)
+    async def again(done: StoredRequest) -> Response | None:
+        queue = None if done.made is None else sender.table.get(done.made)
+        # The number of one that was deleted may have become that of another one, made later.
+        return None if queue is None or queue.hook.created_at > done.done_at else _made(queue)
+
+    return await once(request, grant, actor, key, raw, kept, work, again)
+
+
+def _made(queue: WebhookQueue) -> Response:
+    return shown(models.NewWebhookModel(**webhook_model(queue).model_dump(), secret=queue.hook.secret), 201)
 
 
 @router.get("/webhooks/{number}", responses={**gives(models.WebhookModel), **problems(400, 404)})
