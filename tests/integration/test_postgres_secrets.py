@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from remsim.cli.main import main
-from remsim.doctor.check import Outcome
+from remsim.core.finding import Outcome
 from remsim.doctor.server import judge_database
 from remsim.logs import get_logger
 from remsim.server.store.database import revisions
