@@ -4,11 +4,12 @@
 import ssl
 from pathlib import Path
 
-from remsim.pki.credentials import Credentials
-
 
 def client_context(folder: Path) -> ssl.SSLContext:
     """For links to servers and bankds of the same authority; ``folder`` has the credentials."""
+    # Most loads are without TLS, and start faster without this.
+    from remsim.pki.credentials import Credentials
+
     credentials = Credentials(folder)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3

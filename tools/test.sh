@@ -23,7 +23,12 @@ setup() {
     aside system setup_system
     tools/setup.sh check || status=$?
     await_aside system || status=$?
-    [ "$status" -eq 0 ] && tools/setup.sh test
+    [ "$status" -eq 0 ] && tools/setup.sh test && characters
+}
+
+# Which characters can be encoded: hypothesis works that out once, and not in each process of the tests.
+characters() {
+    $bin/python -c 'from hypothesis.strategies import text; text().validate()'
 }
 
 # tests NAME PYTEST-ARGUMENT… — NAME is that of the file with the times.

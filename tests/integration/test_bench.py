@@ -71,7 +71,7 @@ def test_program_whose_start_is_measured_ends_with_the_measurement_that_is_kille
 @pytest.mark.timeout(180)
 def test_round_trip_is_told_for_all_cards_as_ratio_to_the_echo(tmp_path: Path) -> None:
     reference("tools", "stub_pcsc.c")
-    rows = _bench(tmp_path, "roundtrip", "--sessions", "1", "3", "--seconds", "0.5")
+    rows = _bench(tmp_path, "roundtrip", "--sessions", "1", "3", "--seconds", "0.3")
     assert [(row["sessions"], row["target"]) for row in rows] == [
         (sessions, target) for sessions in (1, 3) for target in ("echo", "inline", "pcsc")
     ]
@@ -80,7 +80,7 @@ def test_round_trip_is_told_for_all_cards_as_ratio_to_the_echo(tmp_path: Path) -
 
 @pytest.mark.timeout(180)
 def test_round_trip_with_resume_offered_is_told_as_ratio_to_that_without(tmp_path: Path) -> None:
-    rows = _bench(tmp_path, "roundtrip", "--resume", "--sessions", "1", "3", "--seconds", "0.5", "--rounds", "2")
+    rows = _bench(tmp_path, "roundtrip", "--resume", "--sessions", "1", "3", "--seconds", "0.3", "--rounds", "2")
     assert [(row["sessions"], row["pair"]) for row in rows] == [
         (sessions, pair) for sessions in (1, 3) for pair in (1, 2, "median")
     ]

@@ -25,6 +25,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.logs import Logger, get_logger
 from remsim.server.core.actions import (
     Decision,
+    KeyedRequest,
     Note,
     NoteBank,
     NoteCard,
@@ -551,3 +552,20 @@ async def test_token_is_read_again_only_after_a_commit_and_then_at_once(
         assert found is not None
         assert found.revoked_at is not None
         assert (looks, await store.inner.find_token("0" * 12)) == (1, None)
+
+
+async def test_requests_with_a_key_are_there_again_for_a_day(place: DatabasePlace) -> None:
+    now = 1e9
+    async with opened(place, wall=lambda: now) as store:
+        for key in "ab":
+            actor = Actor("token", "test", request=KeyedRequest(("0123", "/path", key), b"digest", "{}"))
+            done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            store.inner.record(Entry(actor, "mapping.change", key), done)
+            await done
+            now += 80_000.0
+    now = 1e9 + 86_401.0
+    async with opened(place, wall=lambda: now) as store:
+        (found,) = store.memory.requests
+        assert (found.number, found.request.name, found.request.digest) == (2, ("0123", "/path", "b"), b"digest")
+        assert (found.request.answer, found.done_at, found.made) == ("{}", 1e9 + 80_000.0, None)
+    assert await place.rows("select id from requests") == [(2,)]

@@ -18,7 +18,7 @@ To = Annotated[
 
 def bundle(slot: str, /, *, to: To = None, session: Given) -> int:
     """Write what the server knows of a slot, B1:3 or C7:0, into an archive for a bug report, made anonymous."""
-    where = str(ClientSlot.parse(slot) if slot[:1] in "Cc" else BankSlot.parse(slot))
+    where = str(ClientSlot.parse(slot.upper()) if slot[:1] in "Cc" else BankSlot.parse(slot.upper()))
     target = Path(f"remsim-{where.replace(':', '-')}.tar.gz" if to is None else to)
     with session.rest.v2() as rest:
         content = rest.bundle(where)

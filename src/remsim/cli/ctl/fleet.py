@@ -108,6 +108,8 @@ def label(subject: str, /, *labels: str, clear: Clear = False, session: Given) -
             raise ConfigError(f"{name!r} is no label", hint="a label has 1..64 printable characters")
     if len(labels) > 8:
         raise ConfigError("that is more than 8 labels", hint="take some away")
+    # As everywhere here, b1:3 is B1:3; iccid: is in small letters.
+    subject = subject if subject.startswith("iccid:") else subject.upper()
     with session.rest.v2() as rest:
         is_change = clear or bool(labels)
         found = rest.do(calls.put_labels(subject, labels) if is_change else calls.show_labels(subject))
@@ -119,7 +121,7 @@ def wait(client_slot: str, /, *, goal: Goal = "operational", timeout: Timeout = 
     """Wait until the mapping of CLIENT:SLOT has come so far; exit status 1 and what is missing if it does not."""
     from remsim.rest import calls
 
-    slot = str(ClientSlot.parse(client_slot))
+    slot = str(ClientSlot.parse(client_slot.upper()))
     with session.rest.v2() as rest:
         found = rest.do(calls.show_mapping(slot, wait=goal, timeout=timeout))
     is_reached = found.operational if goal == "operational" else found.state.state == "active"

@@ -70,7 +70,7 @@ def take(
     from remsim.rest.complaints import complaint
     from remsim.rest.leases import LeaseRequest, take_lease
 
-    client = str(ClientSlot.parse(client_slot))
+    client = str(ClientSlot.parse(client_slot.upper()))
     try:
         call = take_lease(
             pool,

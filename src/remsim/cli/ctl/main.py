@@ -138,10 +138,10 @@ def _print_mappings(items: list[JsonObject], waiting: list[str]) -> None:
 @commands.command(name="map", alias="create")
 def create(card: str, client_slot: str, /, *, follow: Follow = False, session: Given) -> int:
     """Give a card to a client: BANK:SLOT CLIENT:SLOT. Or iccid:NUMBER, imsi:NUMBER, label:NAME for any free one."""
-    client = ClientSlot.parse(client_slot)
+    client = ClientSlot.parse(client_slot.upper())
     if follow or card.startswith(_NAMED):
         return fleet.map_card(card, client, follow=follow, session=session)
-    bank = BankSlot.parse(card)
+    bank = BankSlot.parse(card.upper())
     is_new, found = True, None
     try:
         session.rest.create_mapping(bank, client)
@@ -233,7 +233,7 @@ def check(file: str, bank_slot: IdText = None, client_slot: IdText = None, /, *,
             raise ConfigError("--number says which card is in BANK:SLOT", hint="give BANK:SLOT and CLIENT:SLOT, too")
         print(f"{file}: {rules.size}, by default {'allow' if rules.is_open else 'deny'}")
         return 0
-    decision = rules.decide(ClientSlot.parse(client_slot), BankSlot.parse(bank_slot), number)
+    decision = rules.decide(ClientSlot.parse(client_slot.upper()), BankSlot.parse(bank_slot.upper()), number)
     if not decision.is_allowed:
         raise RemsimError(f"refused: {decision.reason}")
     print(f"allowed: {decision.reason}")
@@ -302,4 +302,4 @@ def _parse_bank_slot(text: str) -> BankSlot:
     """Read ``B1:0``, ``1:0``, or the number by which REST v1 names a mapping. Raises IdRangeError."""
     if re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) is not None:
         return BankSlot(int(text) >> 16, int(text) & 0xFFFF)
-    return BankSlot.parse(text)
+    return BankSlot.parse(text.upper())

@@ -29,7 +29,7 @@ def lock(bank_slot: str, reason: Reason, /, *, session: Given) -> int:
     """Give a bank slot no new mapping and no lease from now on; what it has goes on."""
     from remsim.rest import calls
 
-    slot = str(BankSlot.parse(bank_slot))
+    slot = str(BankSlot.parse(bank_slot.upper()))
     if not 1 <= len(reason.strip()) <= _MAX_REASON:
         raise ConfigError("that is no reason", hint=f"write 1..{_MAX_REASON} characters")
     with session.rest.v2() as rest:
@@ -41,7 +41,7 @@ def unlock(bank_slot: str, /, *, session: Given) -> int:
     """Let a locked bank slot be mapped again."""
     from remsim.rest import calls
 
-    slot = str(BankSlot.parse(bank_slot))
+    slot = str(BankSlot.parse(bank_slot.upper()))
     with session.rest.v2() as rest:
         rest.do(calls.unlock_slot(slot))
     return session.show({}, lambda: print(f"{slot} is not locked any more"))
@@ -51,7 +51,7 @@ def reinsert(client_slot: str, /, *, session: Given) -> int:
     """Let the modem of CLIENT:SLOT see its card removed, and inserted again."""
     from remsim.rest import calls
 
-    slot = str(ClientSlot.parse(client_slot))
+    slot = str(ClientSlot.parse(client_slot.upper()))
     with session.rest.v2() as rest:
         made = rest.do(calls.reinsert_card(slot))
     shown = dumped(made)

@@ -13,13 +13,15 @@ import signal
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from remsim import __version__
-from remsim.config import DaemonConfig
 from remsim.logs import get_logger, setup_logging
 from remsim.metrics import ProgramMetrics, serve_metrics
 from remsim.net.runtime.report import SIGNAL_EXIT_BASE, report_error
+
+if TYPE_CHECKING:
+    from remsim.config import DaemonConfig
 
 #: More descriptors than this help nobody, and some systems set absurd hard limits.
 MAX_OPEN_FILES: Final = 1 << 20
@@ -66,7 +68,7 @@ class Reloadable(Protocol):
 def run_service(
     factory: Callable[[], Service],
     *,
-    config: DaemonConfig,
+    config: "DaemonConfig",
     metrics: ProgramMetrics | None = None,
     on_hangup: Callable[[], None] | None = None,
 ) -> int:
@@ -95,7 +97,7 @@ class _Process:
     def __init__(
         self,
         factory: Callable[[], Service],
-        config: DaemonConfig,
+        config: "DaemonConfig",
         metrics: ProgramMetrics | None,
         on_hangup: Callable[[], None] | None,
     ) -> None:

@@ -116,6 +116,7 @@ def test_lists_can_be_narrowed(words: str, expected: list[str], capsys: pytest.C
     ("words", "method", "path", "said"),
     [
         ("map 1:0 7:0", "POST", "/slotmaps", "mapped B1:0 to C7:0\n"),
+        ("map b1:0 c7:0", "POST", "/slotmaps", "mapped B1:0 to C7:0\n"),
         ("create B1:0 C7:0", "POST", "/slotmaps", "mapped B1:0 to C7:0\n"),
         ("unmap 1:2", "DELETE", "/slotmaps/65538", "unmapped B1:2\n"),
         ("delete 65538", "DELETE", "/slotmaps/65538", "unmapped B1:2\n"),
