@@ -20,6 +20,7 @@ from tests.reference import ROOT
 every = pytest.mark.parametrize("cla", range(256), ids=lambda cla: f"{cla:02x}")
 
 ICCID = 0x2FE2
+GET_RESPONSE, GET_DATA = 0xC0, 0xCA
 OK = b"\x90\x00"
 
 
@@ -46,6 +47,11 @@ def _card(channel: int) -> tuple[Uicc, Guard, CardRedactor]:
     return card, guard, redactor
 
 
+def _is_secured_by_iso(cla: int) -> bool:
+    meaning = class_byte(cla)
+    return meaning.is_secured and meaning.family is Family.INTER_INDUSTRY
+
+
 @every
 def test_card_serves_a_class_byte_if_its_meaning_is_known_and_plain(cla: int) -> None:
     meaning = class_byte(cla)
@@ -64,16 +70,16 @@ def test_each_command_of_the_card_has_a_direction_in_its_class(cla: int) -> None
         if family is not meaning.family:
             continue
         # An interindustry class may be told which file it is about; what the card takes is the form without data.
-        brings = entry.case in (CommandCase.IN, CommandCase.IN_OUT)
+        brings = entry.case in (CommandCase.IN, CommandCase.IN_OUT) or (
+            # In secure messaging, Le and checksum at least. GET RESPONSE is none of its commands.
+            entry.case is CommandCase.OUT and _is_secured_by_iso(cla) and ins != GET_RESPONSE
+        )
         p3 = 0 if entry.case is CommandCase.NONE else 2
         decision = decide(bytes((cla, ins, 0x00, 0x00, p3)))
         if meaning.is_chained and not brings:
             assert decision.direction is not Direction.RECEIVE
         else:
             assert decision.direction is (Direction.RECEIVE if brings else Direction.FORWARD), entry.name
-
-
-GET_DATA = 0xCA
 
 
 @every
@@ -83,11 +89,14 @@ def test_tables_differ_by_family_and_chaining_only(cla: int) -> None:
     for ins in range(256):
         found = look_up(bytes((cla, ins, 0x00, 0x00, 0x02)))
         expected = look_up(bytes((plain, ins, 0x00, 0x00, 0x02)))
-        if meaning.is_secured and meaning.family is not None and ins == GET_DATA:
+        is_fetching = expected is Case.FROM_CARD and ins != GET_RESPONSE
+        if (_is_secured_by_iso(cla) and is_fetching) or (
+            meaning.is_secured and meaning.family is not None and ins == GET_DATA
+        ):
             # In secure messaging it brings a checksum.
             expected = Case.BOTH
         is_chainable = expected is not None and expected >= 3
-        assert found == (expected if not meaning.is_chained or is_chainable or ins == 0xC0 else None)
+        assert found == (expected if not meaning.is_chained or is_chainable or ins == GET_RESPONSE else None)
 
 
 @every

@@ -8,7 +8,7 @@ import pytest
 
 from remsim.core.limits import LimitName
 from remsim.emulators.simtrace2 import emulator as module
-from remsim.emulators.simtrace2.transfers import MAX_FAILURES
+from remsim.emulators.simtrace2.transfers import BULK_TRANSFERS, INTERRUPT_TRANSFERS, MAX_FAILURES
 from remsim.emulators.simtrace2.usb import TransferEnd
 from tests.doubles.reaching import reaches
 from tests.doubles.simtrace2_host import ATR, OK, READ, Host, booted
@@ -111,7 +111,7 @@ async def test_transfers_that_fail_are_queued_again(
         port.inject(b"", endpoint=endpoint, end=end)
     port.out_ends.extend([(end, 0), (end, 0)])
     assert await plugged.modems[0].run(modem.exchange(READ)) == bytes(2) + OK
-    assert port.waiting == {0x85: 6, 0x86: 3}
+    assert port.waiting == {0x85: BULK_TRANSFERS, 0x86: INTERRUPT_TRANSFERS}
     assert sorted(port.cleared) == ([4, 4, 0x85, 0x86] if end is TransferEnd.STALLED else [])
     assert end.value in log()
     assert port.slot.violations == []
