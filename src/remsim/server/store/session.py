@@ -360,9 +360,14 @@ class ServerReader:
 
     async def _attempt(self, work: Work[T], until: float) -> T:
         connection = await self._link.get(until)
-        with self._link.ended_at(until):
-            async with connection.begin():
-                return await work(connection)
+        try:
+            with self._link.ended_at(until):
+                async with connection.begin():
+                    return await work(connection)
+        except asyncio.CancelledError:
+            # SQLAlchemy has closed it, and would put another one in its place, which no deadline would end.
+            await self._link.close()
+            raise
 
     async def close(self) -> None:
         """See ReaderSession."""

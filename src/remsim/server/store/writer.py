@@ -300,17 +300,21 @@ class Store:
         error = await self._try(listener, batch)
         if error is None:
             return
-        if not is_of_one(error):
-            # It is the database: locked, full, gone. What waits behind them would wait as long, and in vain, too.
-            batch += self._decisions
-            self._decisions.clear()
-        elif len(batch) > 1:
+        if is_of_one(error) and len(batch) > 1:
             # One of them spoils the commit of all, so each gets a commit of its own.
-            for one in batch:
+            for at, one in enumerate(batch):
                 error = await self._try(listener, [one])
+                if error is not None and not is_of_one(error):
+                    batch = batch[at:]
+                    break
                 if error is not None:
                     self._fail(listener, [one], _text_of(error))
-            return
+            else:
+                return
+        if not is_of_one(error):
+            # It is the database: locked, full, gone. What waits behind them would wait as long, and in vain, too.
+            batch = batch + self._decisions
+            self._decisions.clear()
         self._fail(listener, batch, _text_of(error))
 
     async def _try(self, listener: StoreListener, batch: list[_Waiting]) -> SQLAlchemyError | None:
