@@ -292,7 +292,7 @@ async def test_read_that_is_given_up_leaves_the_next_one_its_deadline(
         await connection.exec_driver_sql("SELECT pg_sleep(60)")
 
     async def look(connection: AsyncConnection) -> int:
-        return (await connection.exec_driver_sql("SELECT 1")).scalar_one()
+        return int((await connection.exec_driver_sql("SELECT 1")).scalar_one())
 
     engine = open_engine(shared.url)
     reader = ServerReader(engine)

@@ -264,6 +264,26 @@ async def test_one_bad_decision_does_not_spoil_those_that_share_its_commit(place
         assert len(first.listener.failed) == 1
 
 
+@pytest.mark.parametrize("lost_at", [1, 2, 3])
+async def test_start_that_loses_its_database_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost_at: int
+) -> None:
+    run, tries = FileWriter.run, 0
+
+    async def lose(file: FileWriter, work: Work[T], *, deadline_s: float | None = None) -> T:
+        nonlocal tries
+        tries += 1
+        if tries == lost_at:
+            raise DatabaseAwayError("it was lost")
+        return await run(file, work, deadline_s=deadline_s)
+
+    monkeypatch.setattr(FileWriter, "run", lose)
+    with pytest.raises(StartError, match=r"server\.sqlite cannot be used: it was lost") as caught:
+        async with opened(sqlite_at(tmp_path)):
+            pass
+    assert caught.value.hint
+
+
 async def test_database_that_goes_while_a_batch_is_stored_one_by_one_is_tried_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

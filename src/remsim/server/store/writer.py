@@ -146,11 +146,14 @@ class Store:
     async def open(self) -> StoredState:
         """Open the database, count one more start, and return what is stored. Raises StartError."""
         await self._writer.open()
-        await self._writer.run(self._begin, deadline_s=OPEN_DEADLINE_S)
+        try:
+            await self._writer.run(self._begin, deadline_s=OPEN_DEADLINE_S)
+            memory = await self._writer.run(self._load, deadline_s=OPEN_DEADLINE_S)
+            self._last_request = await self._writer.run(requests.read_last_number, deadline_s=OPEN_DEADLINE_S)
+        except SQLAlchemyError as error:
+            raise database.unusable(self._engine, error) from error
         self._set_forget_timer()
-        memory = await self._writer.run(self._load, deadline_s=OPEN_DEADLINE_S)
         self._starts = memory.restart_counter
-        self._last_request = await self._writer.run(requests.read_last_number, deadline_s=OPEN_DEADLINE_S)
         self._last_announcement = max((each.number for each in memory.announcements), default=0)
         for path in self.files:
             self._known_tokens.watch(path)
