@@ -6,7 +6,7 @@ import json
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.logs import get_logger
 from remsim.server.core.actions import SERVER, StoreMapping
 from remsim.server.core.tokens import TokenRole
-from remsim.server.store import postgresql, session, writer
+from remsim.server.store import audit, postgresql, session, writer
 from remsim.server.store.database import open_engine
 from remsim.server.store.session import DatabaseAwayError, ServerReader, TakenOverError
 from remsim.server.store.tokens import create_token
@@ -308,6 +308,22 @@ async def test_read_that_is_given_up_leaves_the_next_one_its_deadline(
     assert time.monotonic() - began < 10
     await reader.close()
     await engine.dispose()
+
+
+async def test_long_audit_log_does_not_keep_a_server_from_starting(
+    shared: DatabasePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = audit.read_targets
+
+    async def go_through(connection: AsyncConnection, actions: Collection[str]) -> set[tuple[str, str]]:
+        await connection.exec_driver_sql("SELECT pg_sleep(0.2)")
+        return await read(connection, actions)
+
+    monkeypatch.setattr(session, "READ_DEADLINE_S", 0.05)
+    monkeypatch.setattr(audit, "read_targets", go_through)
+    async with opened(shared.url) as store:
+        assert not await store.has_tokens()
+        assert await store.read_audit_targets({"certificate.issue"}) == set()
 
 
 async def test_transaction_that_the_database_has_never_heard_of_has_not_taken_place(shared: DatabasePlace) -> None:

@@ -271,7 +271,8 @@ class Store:
 
     async def read_audit_targets(self, actions: Collection[str]) -> set[tuple[str, str]]:
         """Action and target of all entries of the audit log with one of these actions. Raises StoreError."""
-        return await self._read(partial(audit.read_targets, actions=actions))
+        # At the start: it goes through the whole log, which may have millions of entries.
+        return await self._read(partial(audit.read_targets, actions=actions), deadline_s=OPEN_DEADLINE_S)
 
     async def written(self) -> None:
         """Return when everything that was handed over so far is written, or has failed. Raises StoreError."""
@@ -281,9 +282,9 @@ class Store:
             self._wake.set()
             await done
 
-    async def _read(self, work: Work[T]) -> T:
+    async def _read(self, work: Work[T], *, deadline_s: float | None = None) -> T:
         try:
-            return await self._reader.run(work)
+            return await self._reader.run(work, deadline_s=deadline_s)
         except SQLAlchemyError as error:
             self._log.error("not_read", error=_text_of(error))
             raise StoreError("the database cannot be read", hint="see the server's log") from None
