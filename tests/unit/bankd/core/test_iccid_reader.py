@@ -335,7 +335,8 @@ class TestReaderThatAnotherProgramHas:
         assert position.record.last_error is CardErrorKind.READER_BUSY
         del bank.cards.faults[0]
         bank.wait(bank.now + 11)
-        assert (position.breaker.failures, position.fault, position.record.last_error) == (0, None, None)
+        after = bank.coordinator.cards.positions[0]
+        assert (after.breaker.failures, after.fault, after.record.last_error) == (0, None, None)
         bank.map(server)
         assert bank.result(bank.connect(is_own=True)) is ResultCode.OK
 
