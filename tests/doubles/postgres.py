@@ -40,8 +40,10 @@ _SCRIPT: Final = (
 )
 #: Ends what others still do in a database, and makes it what CREATE DATABASE leaves: that itself takes 0.1 s.
 _EMPTY: Final = (
-    "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity "
-    "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    (
+        "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid <> pg_backend_pid()"
+    ),
     "DROP SCHEMA IF EXISTS public CASCADE; CREATE SCHEMA public AUTHORIZATION pg_database_owner",
 )
 _numbers: Final = count()
