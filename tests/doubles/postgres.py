@@ -57,11 +57,23 @@ def _bin() -> Path:
 
 
 def _make_cluster(folder: Path) -> None:
-    """What ``initdb`` makes, in ``folder/data``; a database user named ``secretive`` needs a password."""
+    """What ``initdb`` makes, once in a run, in ``folder/data``."""
+    shared = Path(os.environ[SHARED])
+    with (shared / "making").open("a") as making:
+        fcntl.flock(making, fcntl.LOCK_EX)
+        if not (shared / "made").exists():
+            shutil.rmtree(shared / "pattern", ignore_errors=True)
+            _initdb(shared / "pattern")
+            (shared / "made").touch()
+    shutil.copytree(shared / "pattern", folder / "data")
+
+
+def _initdb(folder: Path) -> None:
+    """A database user named ``secretive`` needs a password."""
     command = [*_AS_SOMEBODY, str(_bin() / "initdb"), "--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C"]
-    command += ["--wal-segsize=1", f"--username={USER}", "--no-instructions", f"--pgdata={folder / 'data'}"]
+    command += ["--wal-segsize=1", f"--username={USER}", "--no-instructions", f"--pgdata={folder}"]
     subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE_S * 3)
-    rules = folder / "data" / "pg_hba.conf"
+    rules = folder / "pg_hba.conf"
     rules.write_text(f"local all secretive scram-sha-256\n{rules.read_text(encoding='utf-8')}", encoding="utf-8")
 
 
