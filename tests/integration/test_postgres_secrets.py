@@ -37,10 +37,10 @@ def name(postgres: Postgres) -> Iterator[str]:
         postgres.sql("DROP ROLE IF EXISTS secretive")
         postgres.sql(f"CREATE ROLE secretive LOGIN PASSWORD '{PASSWORD}'")
         postgres.sql(f"ALTER DATABASE {made} OWNER TO secretive")
-        postgres.sql("ALTER SCHEMA public OWNER TO secretive", made)
+        postgres.sql("ALTER SCHEMA public OWNER TO secretive", name=made)
         yield made
         postgres.sql(f"ALTER DATABASE {made} OWNER TO CURRENT_USER")
-        postgres.sql("DROP OWNED BY secretive CASCADE", made)
+        postgres.sql("DROP OWNED BY secretive CASCADE", name=made)
         postgres.sql("DROP ROLE secretive")
 
 

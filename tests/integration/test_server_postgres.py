@@ -271,7 +271,7 @@ async def test_server_ends_if_another_one_has_used_its_database_meanwhile(link: 
 )
 async def test_database_that_cannot_serve_is_left_alone(postgres: Postgres, options: str, reason: str) -> None:
     with postgres.database(options) as name:
-        postgres.sql("CREATE TABLE mine (a integer)", name)
+        postgres.sql("CREATE TABLE mine (a integer)", name=name)
         with pytest.raises(StartError, match=reason):
             async with opened(postgres.url(name)):
                 pass
