@@ -319,7 +319,7 @@ class TestReaderThatAnotherProgramHas:
         gaps = [later - earlier for earlier, later in pairwise(attempts)]
         assert gaps[0] < 4
         assert 6 <= gaps[-1] <= max(gaps) <= MAX_BUSY_DELAY_S * (1 + JITTER) + 0.5
-        # It is said once, whoever connects meanwhile.
+        # It is said once, even if clients connect meanwhile.
         assert [notice.name for notice in bank.cards.notices if notice.level == "warning"] == ["reader_busy"]
         assert heard(bank, server) == [(0, None), (1, NUMBERS[1])]
         errors = [message for message in bank.sent[server] if isinstance(message, rspro.ErrorInd)]
