@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """How slots stand, by REST v2 over a whole server."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from remsim.cli.main import main
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.rest import models
 from remsim.server.core.tokens import Scope, TokenRole
@@ -28,7 +30,7 @@ from remsim.wire.messages.health import (
     SlotHealthInd,
 )
 from remsim.wire.messages.rspro import SessionStateInd
-from tests.doubles.rest_lab import V2, Lab, open_lab
+from tests.doubles.rest_lab import V2, Lab, open_lab, serve_mappings
 from tests.doubles.server_rig import RigPeer, connect_client
 
 REPORT = SlotHealthInd(
@@ -261,3 +263,27 @@ class TestInventory:
                     continue
                 (card,) = (await lab.admin.get(f"{V2}/cards?reveal=true")).json()["items"]
                 assert card["inventory"] == {"service_provider": "Example", "eid": self.EID, "source": "database"}
+
+
+async def test_lists_of_both_versions_say_the_same_of_a_slot_whose_reader_is_busy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its card was never read, so its number is not known; that it is there, is."""
+    async with open_lab(tmp_path, rest_open=True) as lab:
+        bank = await lab.bank(1)
+        assert (await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:3"})).status_code == 201
+        await serve_mappings(bank)
+        bank.send(
+            replace(REPORT, last_error=LastError(CardErrorKind.READER_BUSY, 0), phase=SessionPhase.NONE, client=None)
+        )
+        await bank.settle()
+
+        async def line(*words: str) -> str:
+            rest = f"http://{lab.service.rest_address}"
+            assert await asyncio.to_thread(main, ["ctl", "--rest", rest, *words]) == 0
+            return next(line for line in capsys.readouterr().out.splitlines() if "C7:0" in line)
+
+        words = "client C7:0 was never connected"
+        assert (await line("slots", "1")).split(None, 5) == ["B1:3", "present", "busy", "C7:0", "active", words]
+        assert (await line("banks", "1")).split(None, 7) == ["3", "Reader", "3", "yes", "busy", "C7:0", "ACTIVE", words]
+        assert (await line("mappings")).split(None, 3) == ["B1:3", "C7:0", "ACTIVE", words]

@@ -24,7 +24,7 @@ from remsim.wire.messages.rspro import (
     ResultCode,
 )
 from tests.doubles.reaching import reaches
-from tests.doubles.rest_lab import V2, caller
+from tests.doubles.rest_lab import V2, caller, open_lab
 from tests.doubles.server_rig import RigPeer, connect_bank, rest_client, running_server
 
 LOCK = f"{V2}/banks/1/slots/3/lock"
@@ -189,7 +189,7 @@ async def test_latency_of_both_ends_is_told_to_those_who_may_see_them(
     assert (await rest.get(f"{V2}/latency/X")).status_code == 400
 
 
-async def test_ctl_locks_unlocks_and_inserts_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_ctl_locks_and_unlocks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with running_server(tmp_path) as service, await connect_bank(service, 1, 8):
         rest = f"http://{service.rest_address}"
 
@@ -205,7 +205,36 @@ async def test_ctl_locks_unlocks_and_inserts_anew(tmp_path: Path, capsys: pytest
         assert "remsim ctl unlock B1:3" in said
         assert await ctl("unlock", "B1:3") == (0, "B1:3 is not locked any more\n")
         assert (await ctl("map", "B1:3", "C7:0"))[0] == 0
-        assert await ctl("reinsert", "C7:0") == (0, "C7:0 gets B1:3 inserted again\n")
         status, said = await ctl("lock", "B1:3", " ")
         assert status == 2
         assert "that is no reason" in said
+
+
+async def test_ctl_says_whether_a_modem_can_have_seen_its_card_inserted_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with open_lab(tmp_path, rest_open=True) as lab:
+
+        async def reinsert(*words: str) -> tuple[int, str]:
+            rest = f"http://{lab.service.rest_address}"
+            status = await asyncio.to_thread(main, ["ctl", "--rest", rest, *words, "reinsert", "C7:0"])
+            said = capsys.readouterr()
+            # The server writes its own lines, too.
+            errors = [line for line in said.err.splitlines() if line.startswith("remsim ctl: ")]
+            return status, "".join(errors) or said.out.strip()
+
+        hint = "the mapping was made again; what it lacks is in: remsim ctl mappings C7:0"
+        unseen = f"remsim ctl: the modem of C7:0 may not have seen it: {{}} is not connected; hint: {hint}"
+        bank = await lab.bank(1)
+        assert (await lab.admin.put(MAPPING, json={"card": "B1:3"})).status_code == 201
+        assert await orders(bank, 1) == ["+C7:0"]
+        assert await reinsert() == (1, unseen.format("client C7:0"))
+        # It was carried out all the same: a client that has lost only the server has its card from the bankd.
+        assert await asyncio.wait_for(orders(bank, 2), 20) == ["-C7:0", "+C7:0"]
+        status, said = await reinsert("--json")
+        assert (status, json.loads(said)["client"]) == (1, "C7:0")
+        await lab.client(7)
+        assert await reinsert() == (0, "C7:0 gets B1:3 inserted again")
+        await bank.close()
+        await lab.bank_is_gone(1)
+        assert await reinsert() == (1, unseen.format("bank 1"))

@@ -95,8 +95,8 @@ class MappingLacks:
             since = self._since(inventory.heard_at(mapping.bank))
             yield Lack(card_away(follows, since), since, "database" if since is None else name)
             return
-        is_there, presence_at = self._presence(bank)
-        if not is_there:
+        is_there, presence_at = bank.presence(mapping.bank.slot_nr)
+        if is_there is False:
             yield Lack(NO_CARD, self._since(presence_at), name)
         elif mapping.bank.slot_nr in bank.readers:
             yield Lack(READER_FAILS, self._since(bank.reader_heard_at.get(mapping.bank.slot_nr)), name)
@@ -119,24 +119,13 @@ class MappingLacks:
             text = f"client {mapping.client} refused: {ResultCode(client.announced_result).name}"
             yield Lack(text, self._since(client.answered_at), str(mapping.client))
 
-    def _presence(self, bank: Peer) -> tuple[bool, float | None]:
-        """Whether the bankd reports no missing card, and since when; it says so in two messages, of which one is newer.
-
-        One of them comes at once, and one tells since when.
-        """
-        nr = self._mapping.bank.slot_nr
-        status, at, heard = bank.slot_status.get(nr), bank.slot_heard_at.get(nr), bank.slot_health.get(nr)
-        if heard is not None and (status is None or at is None or heard.at > at):
-            return heard.report.is_present, heard.at - heard.report.presence_age_ms / 1000
-        return status is None or status.card_present is not False, at
-
     def _came_about(self) -> Iterator[tuple[float, str]]:
         """What the mapping needs to be operational: since when it is there, and who says so."""
         mapping, bank, client = self._mapping, self._bank, self._client
         name, nr = f"B{mapping.bank.bank_id}", mapping.bank.slot_nr
         moments = [(mapping.changed_at, name)]
         if bank is not None:
-            moments += [(self._presence(bank)[1], name), (bank.reader_heard_at.get(nr), name)]
+            moments += [(bank.presence(nr)[1], name), (bank.reader_heard_at.get(nr), name)]
         if mapping.follows is not None:
             moments.append((self._coordinator.inventory.heard_at(mapping.bank), name))
         if client is not None:

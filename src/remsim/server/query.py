@@ -269,8 +269,10 @@ class SlotInfo:
     mapping: MappingInfo | None = None
     #: None: it works, as far as the bankd tells.
     reader: ReaderHealthInd | None = None
-    #: Since when its bankd says what it says of a card, in the server's own time.
-    heard_at: float | None = None
+    #: Whether there is a card; None: its bankd does not tell.
+    is_present: bool | None = None
+    #: Since when, in the server's own time.
+    present_since: float | None = None
     #: What its reader is called on the bank's host, as far as the bankd tells.
     reader_name: str | None = None
 
@@ -331,15 +333,25 @@ class BankInfo(PeerInfo):
     def slots(self) -> list[SlotInfo]:
         """Its slots, and those beyond that are mapped."""
         peer = self._peer
-        cards, status, heard, readers = self.cards, peer.slot_status, peer.slot_heard_at, peer.readers
+        cards, status, readers = self.cards, peer.slot_status, peer.readers
         names = {nr: told.report.reader for nr, told in peer.slot_health.items()}
         live = self._coordinator.slotmap.live_of_bank(self.bank_id)
         mappings = {mapping.bank.slot_nr: MappingInfo(mapping, self._coordinator, self._status) for mapping in live}
         slot_nrs = sorted({*range(self.number_of_slots), *mappings})
         return [
-            SlotInfo(nr, status.get(nr), cards.get(nr), mappings.get(nr), readers.get(nr), heard.get(nr), names.get(nr))
+            SlotInfo(
+                nr, status.get(nr), cards.get(nr), mappings.get(nr), readers.get(nr), *self._presence(nr), names.get(nr)
+            )
             for nr in slot_nrs
         ]
+
+    def _presence(self, slot_nr: int) -> tuple[bool | None, float | None]:
+        """Whether there is a card in a slot, and since when that is known."""
+        is_present, since = self._peer.presence(slot_nr)
+        if is_present is None and slot_nr in self.cards:
+            # It was read, so it is there.
+            return True, self._coordinator.inventory.heard_at(BankSlot(self.bank_id, slot_nr))
+        return is_present, since
 
 
 class ServerQuery:

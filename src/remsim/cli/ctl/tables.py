@@ -87,7 +87,11 @@ def _reader(slot: JsonObject) -> str:
 
 
 def _outcome(mapping: JsonObject) -> list[str]:
-    """State of a mapping, and why its client has no card."""
+    """State of a mapping, and why its client has no card, in the words of REST v2."""
+    missing = mapping.get("missing")
+    if isinstance(missing, list):
+        return [_state(mapping), "; ".join(escape(str(text)) for text in missing)]
+    # Servers of the C suite, and older ones of ours, tell less.
     problem = _text(mapping, "problem") or _text(mapping, "result")
     if not problem and mapping.get("clientConnected") is False:
         problem = "client is not connected"

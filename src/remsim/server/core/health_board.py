@@ -97,16 +97,14 @@ class HealthBoard:
         if bank is None:
             unknown = absence(f"bank {slot.bank_id}", self._known.bank(slot.bank_id))
             return SlotFacts(None, 0.0, None, None, 0.0, None, mapping is not None, unknown)
-        heard, session, status = bank.slot_health.get(nr), bank.sessions.get(nr), bank.slot_status.get(nr)
-        told = None if heard is None else heard.report.is_present
-        is_present = told if told is not None or status is None else status.card_present
+        heard, session = bank.slot_health.get(nr), bank.sessions.get(nr)
         return SlotFacts(
             None if heard is None else heard.report,
             0.0 if heard is None else now - heard.at,
             bank.readers.get(nr),
             session,
             0.0 if session is None else max(0.0, now - session.since),
-            is_present,
+            bank.presence(nr)[0],
             mapping is not None,
             _silence(bank, f"bank {slot.bank_id}", SLOTS_2) if heard is None else "",
         )

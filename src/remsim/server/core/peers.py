@@ -169,6 +169,20 @@ class Peer(Stateful[PeerState, PeerEvent]):
     def __post_init__(self) -> None:
         Stateful.__init__(self, PeerState.ESTABLISHED)
 
+    def presence(self, slot_nr: int) -> tuple[bool | None, float | None]:
+        """Whether a bankd reports a card in a slot (None: it does not tell), and since when.
+
+        It says so in two messages, of which the newer one counts: one comes at once, and one tells since when.
+        """
+        status, at, heard = (
+            self.slot_status.get(slot_nr),
+            self.slot_heard_at.get(slot_nr),
+            self.slot_health.get(slot_nr),
+        )
+        if heard is not None and (status is None or at is None or heard.at > at):
+            return heard.report.is_present, heard.at - heard.report.presence_age_ms / 1000
+        return None if status is None else status.card_present, at
+
     @property
     def bank(self) -> int:
         """The bank of a connected bankd. Raises NotABankdError for anything else."""

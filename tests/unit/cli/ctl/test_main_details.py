@@ -127,7 +127,19 @@ def test_clients_show_their_mapping_and_its_problem(server: Server, capsys: pyte
     ]
 
 
-def test_mappings_say_whose_client_is_absent(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_mapping_lacks_is_in_the_words_of_the_server(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    told = ["bank 1 is not connected since 2026-01-01", "client C7:0 was never connected"]
+    server.lists["slotmaps"] = [
+        ACTIVE | {"missing": told, "problem": "bank 1 is not connected", "clientConnected": False}
+    ]
+    server.lists["slotmaps"] += [ACTIVE | {"missing": [], "clientConnected": True}]
+    assert run("mappings") == 0
+    assert [row[3:] for row in rows(capsys.readouterr().out)[1:]] == [["; ".join(told)], []]
+
+
+def test_mappings_of_an_older_server_say_whose_client_is_absent(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
     server.lists["slotmaps"] = [ACTIVE | {"clientConnected": False}, ACTIVE | {"result": "illegalSlotId"}]
     assert run("mappings") == 0
     assert [row[3:] for row in rows(capsys.readouterr().out)[1:]] == [["client is not connected"], ["illegalSlotId"]]

@@ -1,16 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of peers: states, indexes, limits."""
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 
 from remsim.core.identity import Identity, Proof
-from remsim.core.ids import ClientSlot
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.state_machine import IllegalTransitionError
 from remsim.server.core.log_events import note_of, program_event
-from remsim.server.core.peers import PEER_TRANSITIONS, NotABankdError, Peer, PeerEvent, PeerState, PeerTable
+from remsim.server.core.peers import PEER_TRANSITIONS, Heard, NotABankdError, Peer, PeerEvent, PeerState, PeerTable
 from remsim.wire.link.actions import LinkId, PeerAddress
+from remsim.wire.messages.health import RecentErrors, SessionPhase, SlotCounters, SlotHealthInd
+from remsim.wire.messages.rspro import SlotPhysStatus
+
+REPORT = SlotHealthInd(
+    bank_slot=BankSlot(1, 3),
+    is_present=True,
+    presence_age_ms=60_000,
+    phase=SessionPhase.NONE,
+    phase_age_ms=0,
+    counters=SlotCounters(),
+    recent=RecentErrors(0, 0),
+)
 
 
 def make(link: int, host: str = "192.0.2.1") -> Peer:
@@ -103,3 +116,19 @@ def test_only_unauthenticated_peers_count_as_unidentified() -> None:
     assert table.unidentified == 0
     table.remove(first)
     assert table.unidentified == 0
+
+
+def test_of_what_a_bankd_says_of_a_card_the_newer_message_counts() -> None:
+    peer = make(1)
+    assert peer.presence(3) == (None, None)
+    peer.slot_health[3] = Heard(REPORT, 100.0)
+    assert peer.presence(3) == (True, 40.0)
+    peer.slot_status[3], peer.slot_heard_at[3] = SlotPhysStatus(reset_active=False, card_present=False), 101.0
+    assert peer.presence(3) == (False, 101.0)
+    peer.slot_health[3] = Heard(replace(REPORT, presence_age_ms=1000), 103.0)
+    assert peer.presence(3) == (True, 102.0)
+    # A classic bankd says nothing of cards in its answers.
+    del peer.slot_health[3]
+    peer.slot_status[3] = SlotPhysStatus(reset_active=False)
+    assert peer.presence(3) == (None, 101.0)
+    assert peer.presence(4) == (None, None)

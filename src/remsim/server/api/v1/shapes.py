@@ -60,6 +60,9 @@ class MappingShape(_Shape):
     state: Literal["NEW", "UNACKNOWLEDGED", "ACTIVE"]
     result: str | None = Field(None, description="more: the bankd refused the mapping with this result")
     problem: str | None = Field(None, description="more: why the client has no card")
+    missing: list[str] | None = Field(
+        None, description="more: in words, what stands between the modem and its card, as in v2"
+    )
     clientConnected: bool | None = Field(None, description=_MORE)  # noqa: N815
     session: SessionShape | None = Field(None, description="more: its card session, if the bankd tells of one")
     id: int | None = Field(None, description="more: bankId * 65536 + slotNr")

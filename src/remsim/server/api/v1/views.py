@@ -111,6 +111,7 @@ def mapping(item: MappingInfo, *, more: bool) -> Json:
         shown["result"] = result_name(item.result)
     if problem := item.problem:
         shown["problem"] = problem
+    shown["missing"] = item.missing
     shown["clientConnected"] = item.is_client_connected
     if (session := item.session) is not None:
         shown["session"] = {"state": session.state, "ageS": round(item.session_age_s, 1), "cuts": session.cuts}
@@ -173,6 +174,8 @@ def slot(info: SlotInfo, *, may_see: MaySee = see_all) -> Json:
     shown: Json = {"slotNr": info.slot_nr}
     if info.status is not None:
         shown |= _lines(info.status)
+    if info.is_present is not None:
+        shown["cardPresent"] = info.is_present
     if info.iccid is not None:
         shown["iccid"] = shorten_iccid(info.iccid)
     if info.reader_name is not None:

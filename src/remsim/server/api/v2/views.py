@@ -135,21 +135,10 @@ class Views:
 
     def presence(self, bank_id: int, slot: SlotInfo) -> models.PresenceObserved:
         """Whether there is a card in a slot."""
-        heard = self._query.health.slot_report(BankSlot(bank_id, slot.slot_nr))
-        if heard is not None:
-            times = self._times(heard.at - heard.report.presence_age_ms / 1000)
-            state = "present" if heard.report.is_present else "absent"
-            return models.PresenceObserved.model_validate({"state": state, "source": f"B{bank_id}", **times})
-        reported = None if slot.status is None else slot.status.card_present
-        if reported is None and slot.iccid is not None:
-            # It was read, so it is there.
-            reported, heard_at = True, self._query.card_heard_at(BankSlot(bank_id, slot.slot_nr))
-        else:
-            heard_at = slot.heard_at
-        if reported is None:
+        if slot.is_present is None:
             return models.PresenceObserved(state="unknown", source="server")
-        state = "present" if reported else "absent"
-        times = self._times(heard_at)
+        state = "present" if slot.is_present else "absent"
+        times = self._times(slot.present_since)
         return models.PresenceObserved.model_validate({"state": state, "source": f"B{bank_id}", **times})
 
     def client_slot(self, slot: ClientSlot, *, is_whole: bool = False) -> models.ClientSlotModel:
