@@ -60,6 +60,14 @@ _END: Final = text(
 _CURRENT: Final = text("SELECT txid_current()")
 _STATUS: Final = text("SELECT txid_status(:number)").bindparams(bindparam("number"))
 
+#: What may stand behind "?" in a URL. The driver's error for anything else would be one of Python's, at the first use.
+_OPTIONS: Final = frozenset(
+    {
+        *("host", "port", "user", "password", "passfile", "ssl", "service", "servicefile"),
+        *("target_session_attrs", "krbsrvname", "gsslib"),
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Backend:
@@ -79,7 +87,13 @@ class DriverConnection(Protocol):
 
 
 def connect_args(url: "URL") -> dict[str, object]:
-    """What the driver gets beside what the URL says."""
+    """What the driver gets beside what the URL says. Raises StartError for an option that it does not have."""
+    for option in sorted(url.query.keys() - _OPTIONS):
+        # Only its name: the value may be a secret.
+        hint = (
+            "write ssl=… in place of it" if option == "sslmode" else f"these are known: {', '.join(sorted(_OPTIONS))}"
+        )
+        raise StartError(f"the URL of the database has the unknown option {option!r}", hint=hint)
     given: dict[str, object] = {"timeout": CONNECT_TIMEOUT_S, "server_settings": dict(_SETTINGS)}
     if not (_is_of_this_host(url) or "ssl" in url.query or os.environ.get("PGSSLMODE")):
         # The driver's own choice would speak in clear with any host that answers.
