@@ -25,7 +25,12 @@ DRIVER: Final = "postgresql+asyncpg"
 #: How people write it who do not know of drivers.
 SHORT: Final = "postgresql"
 #: What may stand behind the name of the database in a URL. The driver would take any other for a mistake of ours.
-_PARAMETERS: Final = frozenset({"host", "port", "user", "password", "passfile", "ssl", "target_session_attrs"})
+_PARAMETERS: Final = frozenset(
+    {
+        *("host", "port", "user", "password", "passfile", "ssl", "service", "servicefile"),
+        *("target_session_attrs", "krbsrvname", "gsslib"),
+    }
+)
 #: One attempt to connect may take so long, also where the host is there and the database server stands still.
 CONNECT_TIMEOUT_S: Final = 2.0
 #: Another program may hold a table or row for a moment: a change waits so long for it.
