@@ -169,10 +169,8 @@ class _LostError(Exception):
     """Ends a transaction that is rolled back."""
 
 
-@pytest.mark.parametrize("took_place", [True, False])
-async def test_request_whose_commit_is_in_doubt_is_done_once_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, took_place: bool
-) -> None:
+def losing(monkeypatch: pytest.MonkeyPatch, *, took_place: bool) -> asyncio.Event:
+    """When it is set, the answer to the next commit is lost."""
     is_lost, run = asyncio.Event(), FileWriter.run
 
     async def lose(writer: FileWriter, work: Work[T], *, deadline_s: float = 1.0) -> T:
@@ -194,13 +192,47 @@ async def test_request_whose_commit_is_in_doubt_is_done_once_all_the_same(
 
     monkeypatch.setattr(FileWriter, "run", lose)
     monkeypatch.setattr(FileWriter, "is_committed", is_committed)
-    async with running_server(tmp_path) as service, rest_client(service, over_socket=False) as rest:
+    return is_lost
+
+
+@pytest.mark.parametrize("path", ["leases", "webhooks"])
+@pytest.mark.parametrize("took_place", [True, False])
+async def test_request_whose_commit_is_in_doubt_is_done_once_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, took_place: bool, path: str
+) -> None:
+    is_lost = losing(monkeypatch, took_place=took_place)
+    text = await token(tmp_path, TokenRole.ADMIN)
+    async with running_server(tmp_path) as service, rest_client(service, over_socket=False, token=text) as rest:
         is_lost.set()
-        problem(await ask(rest, "leases"), 503, "in_doubt")
-        problem(await ask(rest, "leases"), 409, "in_progress")
+        problem(await ask(rest, path), 503, "in_doubt")
+        problem(await ask(rest, path), 409, "in_progress")
         # Whatever is stored next finds out first what became of it.
         assert (await rest.put(f"{V2}/labels/B1:0", json={"labels": ["a"]})).status_code == 200
-        again = await ask(rest, "leases")
+        again = await ask(rest, path)
         assert (again.status_code, again.headers.get("idempotent-replay") == "true") == (201, took_place), again.text
-        assert len((await rest.get(f"{V2}/leases")).json()["items"]) == 1
+        assert len((await rest.get(f"{V2}/{path}")).json()["items"]) == 1
     assert stored(tmp_path)[1] == {"k"}
+
+
+@pytest.mark.parametrize("took_place", [True, False])
+async def test_webhook_whose_change_was_in_doubt_is_as_the_database_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, took_place: bool
+) -> None:
+    is_lost = losing(monkeypatch, took_place=took_place)
+    text = await token(tmp_path, TokenRole.ADMIN)
+    async with running_server(tmp_path) as service, rest_client(service, over_socket=False, token=text) as rest:
+        # Nothing of that kind happens here: no other commit may be the one that is lost.
+        order = {"url": "http://127.0.0.1:9/hook", "kinds": ["mapping_created"]}
+        for _ in range(2):
+            assert (await rest.post(f"{V2}/webhooks", json=order)).status_code == 201
+        is_lost.set()
+        problem(await rest.post(f"{V2}/webhooks/1/pause"), 503, "in_doubt")
+        assert (await rest.put(f"{V2}/labels/B1:0", json={"labels": ["a"]})).status_code == 200
+        assert ("paused_since" in (await rest.get(f"{V2}/webhooks/1")).json()) == took_place
+        is_lost.set()
+        problem(await rest.delete(f"{V2}/webhooks/1"), 503, "in_doubt")
+        assert (await rest.put(f"{V2}/labels/B1:0", json={"labels": ["b"]})).status_code == 200
+        assert [each["id"] for each in (await rest.get(f"{V2}/webhooks")).json()["items"]] == [1, 2][took_place:]
+        # Two at the same time, of which neither knows of the other.
+        ends = await asyncio.gather(*(rest.delete(f"{V2}/webhooks/2") for _ in range(2)))
+        assert {answer.status_code for answer in ends} == {204}

@@ -149,6 +149,8 @@ class StubCards:
                 return self.coordinator.on_card_closed(slot_nr, now)
             case ReadNumber(slot_nr, reads_all):
                 self.log.append((slot_nr, "read all" if reads_all else "read"))
+                if self.faults.get(slot_nr) is FaultKind.BUSY:
+                    return self.coordinator.on_card_number(slot_nr, None, "stub", now, is_busy=True)
                 number = self.numbers.get(slot_nr)
                 identity = self.identities.get(slot_nr) if reads_all else None
                 return self.coordinator.on_card_number(slot_nr, number, "" if number else "stub", now, identity)

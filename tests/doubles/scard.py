@@ -165,10 +165,10 @@ class FakeScard:
         if share == SHARE_DIRECT:
             if found.connect_gate is not None:
                 found.connect_gate.wait()
-            self._last += 1
-            self._handles[self._last] = found
+            self._last = handle = self._last + 1
+            self._handles[handle] = found
             code = self._fail(found, "connect direct")
-            return SHARING_VIOLATION if found.is_held else code, self._last, 0
+            return SHARING_VIOLATION if found.is_held else code, handle, 0
         code = self._fail(found, "connect shared" if share == SHARE_SHARED else "connect")
         if not found.is_present:
             return NO_SMARTCARD, 0, 0

@@ -98,12 +98,12 @@ def test_bank_without_room_serves_readers_that_come_and_stores_their_slots_later
         config = tmp_path / "bankd.toml"
         config.write_text(f'auto = true\nslots = 3\n[[pcscd]]\nsocket = "{pcscd.socket}"\n', encoding="utf-8")
         argv = remsim("bankd", "--plaintext", "--config", str(config), "--listen", _ANY, "--state")
-        with Program([*argv, str(slots.parent), "--log-level", "debug"]) as bankd:
+        with Program([*argv, str(slots.parent)]) as bankd:
             bankd.wait_for("readers_found readers=1")
             with full_disk(bankd):
                 pcscd.mend("gone", 1)
                 bankd.wait_for("slots_not_stored .*hint=")
-                bankd.wait_for("card_present .*Null Reader 0001")
+                bankd.wait_for('card_present .*Null Reader 0001.*cause="reader plugged in"')
             assert len(json.loads(slots.read_text(encoding="utf-8"))["slots"]) == 1
             pcscd.mend("gone", 2)
             bankd.wait_for("card_present .*Null Reader 0002")

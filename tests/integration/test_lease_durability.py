@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.doubles.databases import DatabasePlace
+from tests.doubles.databases import sqlite_at
 from tests.doubles.programs import Program, remsim
 
 CLIENTS = 24
@@ -85,7 +85,9 @@ def check(port: int) -> list[dict[str, object]]:
     return granted
 
 
-def test_leases_survive_sigkill(tmp_path: Path, place: DatabasePlace) -> None:
+def test_leases_survive_sigkill(tmp_path: Path) -> None:
+    # Of PostgreSQL it would prove no more than test_server_durability.py does: it is the same commit.
+    place = sqlite_at(tmp_path)
     operators = Operators()
     with server(tmp_path, place.url) as (_, port):
         for nr in range(CARDS):

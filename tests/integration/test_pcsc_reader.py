@@ -498,6 +498,23 @@ def test_place_of_a_reader_that_blocks_is_not_waited_for(
     assert find_places(scard, ["R"], tmp_path) == PlaceAnswers({}, frozenset({"R"}))
 
 
+async def test_many_readers_are_asked_sixteen_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    usb_device(tmp_path, "1-1", 1, 1)
+    gate = threading.Event()
+    scard = FakeScard(**{f"R{number}": FakeReader(channel=0x00200101) for number in range(40)})
+    assert find_places(scard, list(scard.readers), tmp_path) == PlaceAnswers(dict.fromkeys(scard.readers, "1-1"))
+    await until(lambda: scard.contexts == 0)
+    for reader in scard.readers.values():
+        reader.connect_gate = gate
+    monkeypatch.setattr("remsim.readers.pcsc_common.usb.PATIENCE_S", 0.05)
+    assert find_places(scard, list(scard.readers), tmp_path) == PlaceAnswers({}, frozenset(scard.readers))
+    assert scard.contexts == 16
+    # Those that hung end, and begin nothing more.
+    gate.set()
+    await until(lambda: scard.contexts == 0)
+    assert sum(len(reader.log) for reader in scard.readers.values()) == 2 * 40 + 2 * 16
+
+
 async def test_reader_that_another_program_holds_is_asked_again_when_it_is_free(tmp_path: Path) -> None:
     usb_device(tmp_path, "1-2", 1, 7)
     held = FakeReader(channel=0x00200107, is_held=True)

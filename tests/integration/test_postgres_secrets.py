@@ -8,8 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from remsim.cli.main import main
+from remsim.cli.options import NO_COMMON_OPTIONS, resolve
+from remsim.config import ServerConfig
+from remsim.core.errors import ConfigError
 from remsim.core.finding import Outcome
 from remsim.doctor.server import judge_database
 from remsim.logs import get_logger
@@ -33,10 +37,10 @@ def name(postgres: Postgres) -> Iterator[str]:
         postgres.sql("DROP ROLE IF EXISTS secretive")
         postgres.sql(f"CREATE ROLE secretive LOGIN PASSWORD '{PASSWORD}'")
         postgres.sql(f"ALTER DATABASE {made} OWNER TO secretive")
-        postgres.sql("ALTER SCHEMA public OWNER TO secretive", made)
+        postgres.sql("ALTER SCHEMA public OWNER TO secretive", name=made)
         yield made
         postgres.sql(f"ALTER DATABASE {made} OWNER TO CURRENT_USER")
-        postgres.sql("DROP OWNED BY secretive CASCADE", made)
+        postgres.sql("DROP OWNED BY secretive CASCADE", name=made)
         postgres.sql("DROP ROLE secretive")
 
 
@@ -70,6 +74,23 @@ def test_password_is_taken_from_the_environment_and_from_a_file_and_shown_nowher
             program.wait()
             assert json.loads("\n".join(program.stdout.lines)) is not None
             assert not secrets_in(program.describe())
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:not/quoted@h/n", "postgresql://u@r:p@h/n", "postgresql://u:p:?q@/n?host=/run"]
+)
+def test_password_is_seen_where_the_library_sees_one(url: str) -> None:
+    assert make_url(url).password
+    with pytest.raises(ConfigError, match="has a password in it"):
+        resolve(ServerConfig, NO_COMMON_OPTIONS, database=url)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u@h:5432/n", "postgresql://u@[::1]:5432/n", "sqlite+aiosqlite:////a:b@c"]
+)
+def test_url_without_a_password_is_taken(url: str) -> None:
+    assert not make_url(url).password
+    assert resolve(ServerConfig, NO_COMMON_OPTIONS, database=url).database == url
 
 
 @pytest.mark.parametrize("command", [["server"], ["token", "list"], ["server", "init"]])

@@ -6,11 +6,12 @@ import json
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from remsim.config import ServerConfig
 from remsim.core.errors import StartError
@@ -18,9 +19,9 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.logs import get_logger
 from remsim.server.core.actions import SERVER, StoreMapping
 from remsim.server.core.tokens import TokenRole
-from remsim.server.store import postgresql, session, writer
+from remsim.server.store import audit, postgresql, session, writer
 from remsim.server.store.database import open_engine
-from remsim.server.store.session import TakenOverError
+from remsim.server.store.session import DatabaseAwayError, ServerReader, TakenOverError
 from remsim.server.store.tokens import create_token
 from remsim.server.store.writer import Store, StoreError
 from tests.doubles.databases import DatabasePlace
@@ -270,7 +271,7 @@ async def test_server_ends_if_another_one_has_used_its_database_meanwhile(link: 
 )
 async def test_database_that_cannot_serve_is_left_alone(postgres: Postgres, options: str, reason: str) -> None:
     with postgres.database(options) as name:
-        postgres.sql("CREATE TABLE mine (a integer)", name)
+        postgres.sql("CREATE TABLE mine (a integer)", name=name)
         with pytest.raises(StartError, match=reason):
             async with opened(postgres.url(name)):
                 pass
@@ -282,3 +283,56 @@ def test_token_is_not_made_in_an_empty_database(shared: DatabasePlace, tmp_path:
     with pytest.raises(StartError, match="is empty"):
         create_token(config, name="a", role=TokenRole.ADMIN, may_create=False)
     assert asyncio.run(shared.tables()) == set()
+
+
+async def test_read_that_is_given_up_leaves_the_next_one_its_deadline(
+    shared: DatabasePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stand_still(connection: AsyncConnection) -> None:
+        await connection.exec_driver_sql("SELECT pg_sleep(60)")
+
+    async def look(connection: AsyncConnection) -> int:
+        return int((await connection.exec_driver_sql("SELECT 1")).scalar_one())
+
+    engine = open_engine(shared.url)
+    reader = ServerReader(engine)
+    assert await reader.run(look) == 1
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await reader.run(stand_still)
+    assert await reader.run(look) == 1
+    monkeypatch.setattr(session, "READ_DEADLINE_S", 0.05)
+    began = time.monotonic()
+    with pytest.raises(DatabaseAwayError, match="does not answer"):
+        await reader.run(stand_still)
+    assert time.monotonic() - began < 10
+    await reader.close()
+    await engine.dispose()
+
+
+async def test_long_audit_log_does_not_keep_a_server_from_starting(
+    shared: DatabasePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = audit.read_targets
+
+    async def go_through(connection: AsyncConnection, actions: Collection[str]) -> set[tuple[str, str]]:
+        await connection.exec_driver_sql("SELECT pg_sleep(0.2)")
+        return await read(connection, actions)
+
+    monkeypatch.setattr(session, "READ_DEADLINE_S", 0.05)
+    monkeypatch.setattr(audit, "read_targets", go_through)
+    async with opened(shared.url) as store:
+        assert not await store.has_tokens()
+        assert await store.read_audit_targets({"certificate.issue"}) == set()
+
+
+async def test_transaction_that_the_database_has_never_heard_of_has_not_taken_place(shared: DatabasePlace) -> None:
+    engine = open_engine(shared.url)
+    async with engine.begin() as connection:
+        number = await postgresql.current_transaction(connection)
+        assert await postgresql.is_committed(connection, number) is None
+    async with engine.begin() as connection:
+        assert await postgresql.is_committed(connection, number) is True
+        # As with a standby that has become the primary before it got the newest transactions.
+        assert await postgresql.is_committed(connection, number + 1_000_000) is False
+    await engine.dispose()

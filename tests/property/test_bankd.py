@@ -170,12 +170,13 @@ class BankMachine(RuleBasedStateMachine):
         is_due = coordinator.cards.numbers.is_due(position)
         if isinstance(action, Transmit):
             self.executed.append(action.tpdu)
-        if isinstance(action, ReadNumber):
+        # Where another program has the reader, no card is asked.
+        if isinstance(action, ReadNumber) and fault is not FaultKind.BUSY:
             self.readings[action.slot_nr] += 1
         if fault is None or isinstance(action, CloseCard):
             self.bank.do(self.bank.cards.perform(action, now))
         elif isinstance(action, ReadNumber):
-            self.bank.do(coordinator.on_card_number(action.slot_nr, None, "x", now))
+            self.bank.do(coordinator.on_card_number(action.slot_nr, None, "x", now, is_busy=fault is FaultKind.BUSY))
         else:
             self.bank.do(coordinator.on_card_failed(action.slot_nr, CardFault(fault, "x"), now))
         if isinstance(action, OpenCard) and is_due:

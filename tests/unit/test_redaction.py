@@ -187,6 +187,25 @@ class TestFiles:
         fetched = shown(USIM, f"00a4000402{file}", "00b0000003 -> 6103", "00c0000003 -> 0711229000")
         assert fetched[1] == "******9000"
 
+    @pytest.mark.parametrize("file", ["6ffc", "6ffe"])
+    @pytest.mark.parametrize("application", [USIM, "00a4040c07a0000000871004"], ids=["usim", "isim"])
+    def test_configurations_with_passwords_and_identities_are_hidden_both_ways(
+        self, file: str, application: str
+    ) -> None:
+        """XCAPConfigData and MuDMiDConfigData of TS 31.102 and TS 31.103, however they are read and written."""
+        secret = b"user@ims;password=hunter2".hex()
+        size = f"{len(secret) // 2:02x}"
+        select = [application, f"00a4000402{file}"]
+        for read in (f"00b00000{size}", f"80cb008000{size}", f"80cb00a0{size}"):
+            answer = shown(*select, f"{read} -> {secret}9000")[1]
+            assert answer == "*" * len(secret) + "9000", read
+        fetched = shown(*select, "80cb008001a0 -> 6119", f"00c00000{size} -> {secret}9000")
+        assert fetched[1] == "*" * len(secret) + "9000"
+        for write in (f"00d60000{size}", f"80db0080{size}"):
+            assert shown(*select, f"{write}{secret}")[0] == write + "*" * len(secret), write
+        # By its path, too.
+        assert shown(application, f"00a40804047fff{file}", f"00b00000{size} -> {secret}9000")[1] == "*" * 50 + "9000"
+
     def test_other_identities_are_hidden(self) -> None:
         isim = "00a4040c07a0000000871004"
         assert shown(isim, "00a40004026f02", "00b0000003 -> 8001319000")[1] == "******9000"

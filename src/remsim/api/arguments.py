@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What programs hand over, checked before it is used: a wrong type is told with the name of the argument."""
+"""What programs hand over, checked before it is used; errors name the argument, not an option of the command line."""
 
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from remsim.core.errors import RemsimError
@@ -27,6 +29,12 @@ _KINDS: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
 #: As in the programs' settings. What is no number, as float("nan") is, would be waited for without end.
 _MOST_SECONDS: Final = 86400.0
 
+#: An option of the command line, in an error that the programs share with us, with its value or its variable.
+_OPTION: Final = re.compile(
+    r"--(server|client|config|tls|plaintext)(?:=([^\s,;)]+)| ([A-Z]+(?::[A-Z]+)?)\b|( \(REMSIM_[A-Z_]+=1\)))?(?![\w-])"
+)
+_HELP: Final = ("remsim client --help", "help(remsim.connect)")
+
 
 class ArgumentError(RemsimError, TypeError):
     """An argument of the wrong type, or a number of seconds that is none to wait for."""
@@ -41,6 +49,28 @@ def check_arguments(**arguments: object) -> None:
             raise ArgumentError(f"{name} must be {expected}, not {type(value).__name__}")
         if name.endswith("_s") and isinstance(value, int | float) and not 0 <= value <= _MOST_SECONDS:
             raise ArgumentError(f"{name} must be {expected}, 0 to {_MOST_SECONDS:.0f}, not {value}")
+
+
+@contextmanager
+def arguments_named() -> Iterator[None]:
+    """Let errors name arguments where they name options of ``remsim client``, which nobody has typed."""
+    try:
+        yield
+    except RemsimError as error:
+        error.args = (_with_arguments(str(error)), *error.args[1:])
+        error.hint = _with_arguments(error.hint)
+        raise
+
+
+def _with_arguments(text: str) -> str:
+    return _OPTION.sub(_argument, text.replace(*_HELP))
+
+
+def _argument(found: re.Match[str]) -> str:
+    name, value, example, variable = found.groups()
+    if variable:
+        return f"{name}=True"
+    return f'{name}="{value or example}"' if value or example else str(name)
 
 
 def command_bytes(command: object) -> bytes:

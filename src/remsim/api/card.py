@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from remsim.api.arguments import check_arguments, command_bytes, places
+from remsim.api.arguments import arguments_named, check_arguments, command_bytes, places
 from remsim.card.apdu import MAX_LE, ResponseApdu
 from remsim.card.errors import ApduError
 from remsim.card.t0_exchange import exchange_apdu, first_tpdu
@@ -44,7 +44,8 @@ class Card:
     def atr(self) -> bytes:
         """The card's answer to reset. Raises NoCardError while the card is away."""
         if self._emulator.atr is None:
-            raise NoCardError("no card is there", hint=self._slot.why_no_card())
+            with arguments_named():
+                raise NoCardError("no card is there", hint=self._slot.why_no_card())
         return self._emulator.atr
 
     @property
@@ -68,7 +69,8 @@ class Card:
         try:
             return await self._emulator.wait_card(timeout_s)
         except NoCardError as error:
-            raise NoCardError(str(error), hint=self._slot.why_no_card()) from None
+            with arguments_named():
+                raise NoCardError(str(error), hint=self._slot.why_no_card()) from None
 
     async def transmit(self, apdu: bytes | bytearray | memoryview) -> ResponseApdu:
         """Send a command APDU of any case and return the card's answer; extended ones may bring up to 255 bytes.
@@ -152,21 +154,20 @@ async def connect(
         answer_timeout_s=answer_timeout_s,
     )
     ensure_logging()
-    settings = load_config(
-        ClientConfig,
-        options={
-            "server": server,
-            "client": client,
-            "tls_dir": None if tls is None else Path(tls),
-            "plaintext": plaintext,
-        },
-        environ=places(),
-        file=None if config is None else Path(config),
-    )
+    options = {
+        "server": server,
+        "client": client,
+        "tls_dir": None if tls is None else Path(tls),
+        "plaintext": plaintext,
+    }
+    file = None if config is None else Path(config)
+    with arguments_named():
+        settings = load_config(ClientConfig, options=options, environ=places(), file=file)
     emulator = DrivenEmulator()
     service = ClientService([SlotSpec(settings, emulator, ClientObserver())])
     try:
-        await service.start()
+        with arguments_named():
+            await service.start()
         card = Card(emulator, service.slots[0], auto_get_response=auto_get_response, answer_timeout_s=answer_timeout_s)
         await card.wait_card(card_wait_s)
         yield card

@@ -97,8 +97,8 @@ class SlotEvents(Protocol):
         """CloseCard is done."""
         ...
 
-    def on_number(self, slot_nr: int, found: CardIdentity, reason: str) -> None:
-        """ReadNumber is done; without a number, ``reason`` says why."""
+    def on_number(self, slot_nr: int, found: CardIdentity, reason: str, *, is_busy: bool = False) -> None:
+        """ReadNumber is done; without a number, ``reason`` says why. ``is_busy``: another program has the reader."""
         ...
 
     def on_failed(self, slot_nr: int, fault: CardFault) -> None:
@@ -268,6 +268,7 @@ class CardDriver:
         if reader is None:
             self._events.on_number(self.slot_nr, found, "no reader belongs to this slot")
             return
+        error: ReaderError | None
         try:
             async with asyncio.timeout(READING_S):
                 error = await _read(reader, found, self.tell_reading, reads_all=reads_all)
@@ -277,7 +278,8 @@ class CardDriver:
             await self._let_go(reader)
         # A card that gave its number and nothing else is as good as any.
         reason = "" if found.iccid else "the card gives no ICCID" if error is None else card_fault(error).text
-        self._events.on_number(self.slot_nr, found, reason)
+        is_busy = not found.iccid and isinstance(error, ReaderBusyError)
+        self._events.on_number(self.slot_nr, found, reason, is_busy=is_busy)
 
 
 async def _read(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from remsim.readers.pcscd import PcscdDaemon
 
 _NOT_STORED: Final = "slots_not_stored"
+_ANOTHER: Final = "another reader"
 
 _CAUSES: Final = {
     Presence.UNKNOWN: "reader gone",
@@ -164,13 +165,13 @@ class SlotReaders:
             self._tell(name, is_present=False, reader="", cause=cause)
             if name in self._readers:
                 del self._readers[name]
-                self._assign()
+                self._assign(_ANOTHER)
             return
         is_new = name not in self._readers
+        cause = event.cause or ("reader plugged in" if is_new else "" if is_first else _CAUSES[event.presence])
         self._readers[name] = event.presence
         if is_new or self._source.place(name) != self._places.get(name):
-            self._assign()
-        cause = event.cause or ("reader plugged in" if is_new else "" if is_first else _CAUSES[event.presence])
+            self._assign(cause)
         self._tell(name, is_present=event.presence is Presence.PRESENT, reader=name, cause=cause)
 
     def _tell(self, name: str, *, is_present: bool, reader: str, cause: str) -> None:
@@ -178,14 +179,15 @@ class SlotReaders:
             if assigned == name:
                 self._on_presence(slot_nr, is_present=is_present, reader=reader, cause=cause)
 
-    def _assign(self) -> None:
+    def _assign(self, cause: str = "") -> None:
+        """Give slots their readers. ``cause`` is what has changed; empty: this is how it stood at the start."""
         self._places = {name: self._source.place(name) for name in self._readers}
         assignment = self._plan.assign(list(self._readers), self._assigned, self._places)
         before, self._assigned = self._assigned, dict(assignment.readers)
         for slot in self._slots:
             old, new = before.get(slot.slot_nr), self._assigned.get(slot.slot_nr)
             if old != new:
-                self._exchange(slot, old, new)
+                self._exchange(slot, old, new, cause)
         twins = [SlotProblem("readers_of_one_name", None, (("reader", name),)) for name in sorted(self._twins)]
         self._report([*assignment.problems, *twins])
         if isinstance(self._plan, AutoPlan) and self._plan.is_changed:
@@ -204,16 +206,16 @@ class SlotReaders:
         else:
             self._trouble.ends(_NOT_STORED)
 
-    def _exchange(self, slot: CardDriver, old: str | None, new: str | None) -> None:
+    def _exchange(self, slot: CardDriver, old: str | None, new: str | None, cause: str) -> None:
         if old is not None:
-            self._on_presence(slot.slot_nr, is_present=False, reader="", cause="another reader")
+            self._on_presence(slot.slot_nr, is_present=False, reader="", cause=_ANOTHER)
         slot.reader = None if new is None else self._source.reader(new)
         if new is None:
             return
         self._served.add(slot.slot_nr)
         self._log.debug("reader_assigned", bank_slot=BankSlot(self._bank_id, slot.slot_nr), reader=new)
         is_present = self._readers.get(new) is Presence.PRESENT
-        self._on_presence(slot.slot_nr, is_present=is_present, reader=new, cause="")
+        self._on_presence(slot.slot_nr, is_present=is_present, reader=new, cause=cause)
 
     def _report(self, problems: Sequence[SlotProblem]) -> None:
         """Say what is wrong, once. That a reader went away was said already."""

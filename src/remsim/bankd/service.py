@@ -411,10 +411,11 @@ class BankdService:
         """The card or its reader failed."""
         self._do(self.coordinator.on_card_failed(slot_nr, fault, self._now()))
 
-    def on_number(self, slot_nr: int, found: CardIdentity, reason: str) -> None:
+    def on_number(self, slot_nr: int, found: CardIdentity, reason: str, *, is_busy: bool = False) -> None:
         """The card's number was read, or cannot be."""
         contents = found if found != CardIdentity(found.iccid) else None
-        self._do(self.coordinator.on_card_number(slot_nr, found.iccid, reason, self._now(), contents))
+        now = self._now()
+        self._do(self.coordinator.on_card_number(slot_nr, found.iccid, reason, now, contents, is_busy=is_busy))
 
     def _on_presence(self, slot_nr: int, *, is_present: bool, reader: str, cause: str) -> None:
         self._do(

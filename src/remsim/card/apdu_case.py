@@ -404,8 +404,8 @@ def _is_repeated(header: bytes, previous: PreviousCommand | None) -> bool:
     # where the tables would take it for Lc: 81 CA BF 20 00, 6C 0B, 81 CA BF 20 0B.
     if previous is None or previous.header[:4] != header[:4] or previous.sw & 0xFF00 != SW_CORRECT_LENGTH:
         return False
-    # With another P3 it is a new command, which may bring data: 81 CA 00 FE 00, 6C 2D, 81 CA 00 FE 02 DF 25. Of one
-    # that no table has nothing is known but that it was a question before.
+    # With another P3 it is a new command, which may bring data: 81 CA 00 FE 00, 6C 2D, 81 CA 00 FE 02 DF 25. Of a
+    # command that is in no table, nothing is known but that it was a question before.
     is_unknown = look_up(header) is None and previous.direction is Direction.FORWARD
     return is_unknown or previous.sw & 0xFF == header[4]
 

@@ -78,8 +78,8 @@ class RestOptions:
     ] = None
 
 
-#: A password in a URL: of a user, or as a parameter.
-_PASSWORD: Final = re.compile(r"^[^/]*://[^/@:]*:[^/]+@|[?&]password=")
+#: A password in a URL: of a user, with whatever characters SQLAlchemy takes for a part of it, or as a parameter.
+_PASSWORD: Final = re.compile(r"^[^/]*://[^/:]*:[^@]+@|[?&]password=")
 
 #: For default arguments: nothing was given.
 NO_COMMON_OPTIONS: Final = CommonOptions()

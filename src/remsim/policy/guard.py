@@ -304,13 +304,22 @@ def _aid_digits(step: Step) -> str | None:
 # Specification, clause 11.
 
 #: Files that a modem writes in normal service: location and security context, forbidden networks, messages, counters.
-MODEM_FILES: Final = (
-    *(0x6F7E, 0x6F73, 0x6F53, 0x6FE3, 0x4F01, 0x4F02),  # LOCI, PSLOCI, LOCIGPRS, EPSLOCI, 5GS3GPPLOCI, 5GSN3GPPLOCI
-    *(0x6F08, 0x6F09, 0x6F20, 0x4F20, 0x6F52, 0x4F52),  # Keys, KeysPS, Kc, KcGPRS
-    *(0x6FE4, 0x4F03, 0x4F04, 0x4F05),  # EPSNSC, 5GS3GPPNSC, 5GSN3GPPNSC, 5GAUTHKEYS
-    *(0x6F7B, 0x6F5B, 0x6F5C, 0x6F74, 0x6FC4),  # FPLMN, START-HFN, THRESHOLD, BCCH, NETPAR
-    *(0x6F3C, 0x6F43, 0x6F47, 0x6FCA),  # SMS, SMSS, SMSR, MWIS
-    *(0x6F39, 0x6F44, 0x6F80, 0x6F81),  # ACM, LND, ICI, OCI
+#: Those of TS 31.102 that it changes by itself; not what a person changes in a menu, such as the phone book.
+MODEM_FILES: Final[tuple[Path, ...]] = (
+    # LOCI, PSLOCI, LOCIGPRS, EPSLOCI, 5GS3GPPLOCI, 5GSN3GPPLOCI
+    *((file,) for file in (0x6F7E, 0x6F73, 0x6F53, 0x6FE3, 0x4F01, 0x4F02)),
+    # Keys, KeysPS, Kc, KcGPRS, EPSNSC, 5GS3GPPNSC, 5GSN3GPPNSC, 5GAUTHKEYS
+    *((file,) for file in (0x6F08, 0x6F09, 0x6F20, 0x4F20, 0x6F52, 0x4F52, 0x6FE4, 0x4F03, 0x4F04, 0x4F05)),
+    # FPLMN, START-HFN, THRESHOLD, RPLMNAcT, BCCH, CPBCCH, NETPAR
+    *((0x6F7B,), (0x6F5B,), (0x6F5C,), (0x6F65,), (0x6F74,), (0x5F3B, 0x4F63), (0x6FC4,)),
+    # SMS, SMSS, SMSR, MWIS; CFIS with EXT7; MMSN with EXT8
+    *((file,) for file in (0x6F3C, 0x6F43, 0x6F47, 0x6FCA, 0x6FCB, 0x6FCC, 0x6FCE, 0x6FCF)),
+    # ACM, LND; ICI, OCI, ICT and OCT with EXT5
+    *((file,) for file in (0x6F39, 0x6F44, 0x6F80, 0x6F81, 0x6F82, 0x6F83, 0x6F4E)),
+    # GBABP: the transaction behind GBA keys (TS 33.220, annex G.1). An ISIM has its own.
+    *((0x6FD6,), ("ADF.ISIM", 0x6FD5)),
+    # Pseudo, WRI and WLRPLMN of DF.WLAN, ACSGL of DF.HNB; these numbers are other files elsewhere.
+    *((0x5F40, 0x4F41), (0x5F40, 0x4F46), (0x5F40, 0x4F4A), (0x5F50, 0x4F81)),
 )
 
 _INTER_INDUSTRY: Final = ClassMask(0x00, 0x80)
@@ -333,7 +342,7 @@ PRESETS: Final = (
         "file-update",
         Action.LOG,
         instructions=frozenset({0xD6, 0xD7, 0xDC, 0xDD, 0x32, 0xDB}),
-        not_files=tuple((file,) for file in MODEM_FILES),
+        not_files=MODEM_FILES,
     ),
     # CREATE and DELETE FILE, TERMINATE; of ISO 7816-4 WRITE, ERASE and APPEND RECORD, and what puts, updates, manages
     # and deletes data objects: no modem sends these to any file.

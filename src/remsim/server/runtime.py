@@ -114,6 +114,8 @@ class ServerRuntime:
         self._feed = EventFeed(presentable)
         #: Hears of each event that is kept.
         self.audience: Audience | None = None
+        #: Hears of webhooks that are stored as they are now, or deleted.
+        self.on_webhook: Callable[[StoreWebhook | StoreWebhookEnd], None] = lambda _decision: None
         self.query = ServerQuery(coordinator, store, self.status, self._feed)
         metrics.lacks = self._lacks
         self.leases = LeaseQuery(coordinator.lending, self.query)
@@ -227,6 +229,8 @@ class ServerRuntime:
         self._executor.run(self.coordinator.on_stored(decision, now, mapping_ids=mapping_ids, created_at=created_at))
         if announcement is not None and self.audience is not None:
             self.audience.on_told(announcement)
+        if isinstance(decision, StoreWebhook | StoreWebhookEnd):
+            self.on_webhook(decision)
         # Another card may have come while it was being stored.
         for creation in _creations(decision):
             self._ask_policy(creation.bank)

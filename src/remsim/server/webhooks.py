@@ -28,6 +28,8 @@ from remsim.server.core.actions import (
     StoredDelivery,
     StoreDeliveries,
     StoredWebhook,
+    StoreWebhook,
+    StoreWebhookEnd,
 )
 from remsim.server.core.event_feed import EventDraft, FeedEvent
 from remsim.server.core.tokens import Scope
@@ -86,6 +88,7 @@ class WebhookSender:
         for queue in self.table:
             self._begin(queue)
         self._runtime.audience = self
+        self._runtime.on_webhook = self._on_stored
         self._runtime.tell_again(announcements)
 
     async def stop(self) -> None:
@@ -106,7 +109,6 @@ class WebhookSender:
         await self._runtime.store_webhook(
             hook, Entry(by, "webhook.create", f"webhook {hook.number}", detail=_host(url))
         )
-        self._begin(self.table.add(hook))
         return hook
 
     async def pause(self, queue: WebhookQueue, by: Actor, *, is_on: bool) -> None:
@@ -117,15 +119,24 @@ class WebhookSender:
         changed = replace(hook, paused_at=time.time() if is_on else None)
         entry = Entry(by, "webhook.pause" if is_on else "webhook.resume", f"webhook {number}")
         await self._runtime.store_webhook(changed, entry)
-        self.table.change(changed)
-        if (wake := self._wake.get(number)) is not None:
-            wake.set()
 
     async def delete(self, number: int, by: Actor) -> None:
         """Delete a webhook with all that waits for it; returns when that is committed. Raises StoreError."""
         await self._runtime.delete_webhook(number, Entry(by, "webhook.delete", f"webhook {number}"))
-        self.table.remove(number)
-        self._wake.pop(number).set()
+
+    def _on_stored(self, decision: StoreWebhook | StoreWebhookEnd) -> None:
+        """It is committed: at once, or found out later, when who ordered it was told that the commit is in doubt."""
+        if self._is_stopped:
+            return
+        match decision:
+            case StoreWebhook(hook) if self.table.get(hook.number) is None:
+                self._begin(self.table.add(hook))
+            case StoreWebhook(hook):
+                self.table.change(hook)
+                self._wake[hook.number].set()
+            case StoreWebhookEnd(number) if (wake := self._wake.pop(number, None)) is not None:
+                self.table.remove(number)
+                wake.set()
 
     def test(self, queue: WebhookQueue) -> StoredDelivery:
         """Send something behind what waits."""

@@ -20,6 +20,7 @@ from remsim.readers.errors import (
     CardMuteError,
     CardProtocolError,
     CardTransmissionError,
+    ReaderBusyError,
     ReaderError,
     ReaderUnavailableError,
 )
@@ -52,8 +53,8 @@ class Events:
         self.log.append(("closed", slot_nr))
         self.has_more.set()
 
-    def on_number(self, slot_nr: int, found: CardIdentity, reason: str) -> None:
-        self.log.append(("number", slot_nr, found.iccid, reason))
+    def on_number(self, slot_nr: int, found: CardIdentity, reason: str, *, is_busy: bool = False) -> None:
+        self.log.append(("busy" if is_busy else "number", slot_nr, found.iccid, reason))
         self.found = found
         self.has_more.set()
 
@@ -324,6 +325,15 @@ async def test_number_that_cannot_be_read_is_reported_with_the_reason(
     reader.outcomes |= outcomes
     assert await stand.run(ReadNumber(3)) == ("number", 3, None, reason)
     assert reader.log == log
+
+
+async def test_number_in_a_reader_that_another_program_has_is_no_card_without_one(stand: Stand) -> None:
+    stand.slot.reader = reader = ScriptedReader()
+    reader.outcomes["open"] = ReaderBusyError("another program uses the card")
+    assert await stand.run(ReadNumber(3)) == ("busy", 3, None, "another program uses the card")
+    assert reader.log == ["open", "close"]
+    reader.outcomes |= {"open": b"\x3b\x00", "transmit": ReaderBusyError("another program uses the card")}
+    assert await stand.run(ReadNumber(3)) == ("busy", 3, None, "another program uses the card")
 
 
 async def test_number_of_a_slot_without_reader_is_none(stand: Stand) -> None:

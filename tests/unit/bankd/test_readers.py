@@ -86,7 +86,7 @@ async def test_found_readers_get_slots_that_are_kept(tasks: TaskOwner, tmp_path:
     assert stand.said == [
         (0, False, A, ""),
         (0, True, A, ""),
-        (1, False, B, ""),
+        (1, False, B, "reader plugged in"),
         (1, False, B, "reader plugged in"),
         (1, True, B, "card inserted"),
         (0, False, A, "card removed"),
@@ -107,9 +107,22 @@ async def test_reader_that_is_unplugged_leaves_its_slot(tasks: TaskOwner, tmp_pa
     source.tell(B, Presence.UNKNOWN)
     assert stand.names() == [A, None, None]
     assert stand.said == [(1, False, "", "PC/SC service gone"), (1, False, "", "another reader")]
+    stand.said.clear()
     source.tell(B, Presence.PRESENT, "PC/SC service back")
     assert stand.names() == [A, B, None]
-    assert stand.said[-1] == (1, True, B, "PC/SC service back")
+    # The first that is said of the card is what the log and the server hear.
+    assert stand.said[0] == (1, True, B, "PC/SC service back")
+
+
+async def test_card_that_comes_with_its_reader_is_told_with_the_cause(tasks: TaskOwner, tmp_path: Path) -> None:
+    source = ScriptedSource(ScriptedReader(A))
+    stand = Stand(tasks, tmp_path, source, AutoPlan(3))
+    await stand.readers.start()
+    source.tell(A, Presence.PRESENT)
+    assert {said[3] for said in stand.said} == {""}, "so it stood at the start"
+    stand.said.clear()
+    source.tell(B, Presence.PRESENT)
+    assert stand.said[0] == (1, True, B, "reader plugged in")
 
 
 async def test_problems_are_told_once(tasks: TaskOwner, tmp_path: Path, log: io.StringIO) -> None:
@@ -150,7 +163,7 @@ async def test_reader_whose_port_is_known_late_gets_its_slot(
     source.tell(second, Presence.PRESENT, "its USB port is known")
     assert stand.names() == [first, second, None]
     # Nothing happened at the other one.
-    assert {said[0] for said in stand.said} == {1}
+    assert set(stand.said) == {(1, True, second, "its USB port is known")}
     source.tell(second, Presence.ABSENT)
     assert stand.names() == [first, second, None]
 

@@ -196,6 +196,66 @@ class TestPresets:
         assert (None if finding is None else finding.rule) == rule
         assert finding is None or finding.action is Action.LOG
 
+    @pytest.mark.parametrize(
+        ("path", "name"),
+        [
+            ("7fff6f7e", "LOCI"),
+            ("7fff6f73", "PSLOCI"),
+            ("7fff6fe3", "EPSLOCI"),
+            ("7fff6f7b", "FPLMN"),
+            ("7fff6f65", "RPLMNAcT"),
+            ("7fff6fca", "MWIS"),
+            ("7fff6fcb", "CFIS"),
+            ("7fff6fcc", "EXT7, of CFIS"),
+            ("7fff6fce", "MMSN"),
+            ("7fff6fcf", "EXT8, of MMSN"),
+            ("7fff6f82", "ICT"),
+            ("7fff6f83", "OCT"),
+            ("7fff6f4e", "EXT5, of ICI and OCI"),
+            ("7fff6fd6", "GBABP"),
+            ("7fff5fc04f05", "5GAUTHKEYS"),
+            ("7fff5f3b4f63", "CPBCCH"),
+            ("7fff5f404f41", "Pseudo"),
+            ("7fff5f404f46", "WRI"),
+            ("7fff5f404f4a", "WLRPLMN"),
+            ("7fff5f504f81", "ACSGL"),
+        ],
+    )
+    def test_what_a_modem_writes_by_itself_is_no_update(self, path: str, name: str) -> None:
+        assert self._of_update(path) is None, name
+
+    @pytest.mark.parametrize(
+        ("path", "name"),
+        [
+            ("7fff6f07", "IMSI"),
+            ("7fff6f40", "MSISDN"),
+            ("7fff6f42", "SMSP"),
+            ("7fff6f60", "PLMNwAcT"),
+            ("7fff6fc7", "MBDN"),
+            ("7fff6fd7", "MSK"),
+            ("7fff6fda", "GBANL, which only the card writes"),
+            ("7fff6fd5", "GBABP of an ISIM, in a USIM"),
+            ("7fff5f3a4f41", "a file of the phone book with the number of Pseudo"),
+            ("7fff5f3a4f63", "a file of the phone book with the number of CPBCCH"),
+            ("7fff5f404f42", "UPLMNWLAN, which a person sets"),
+            ("7fff5fc04f07", "SUCI_Calc_Info"),
+        ],
+    )
+    def test_what_a_person_or_an_operator_sets_is_an_update(self, path: str, name: str) -> None:
+        assert self._of_update(path) == "file-update", name
+
+    def test_isim_has_bootstrapping_parameters_of_its_own(self) -> None:
+        assert self._of_update("7fff6fd5", "a0000000871004") is None
+        assert self._of_update("7fff6f04", "a0000000871004") == "file-update"
+
+    def _of_update(self, path: str, aid: str = "a0000000871002") -> str | None:
+        """The rule about UPDATE BINARY of a file in an application, selected by its path."""
+        found = policy("").guard_for(BANK, CLIENT)
+        for data, how in ((aid, "0404"), (path, "0804")):
+            found.on_exchange(bytes.fromhex(f"00a4{how}{len(data) // 2:02x}{data}"), OK)
+        finding = found.check(bytes.fromhex("00d6000001aa"))
+        return None if finding is None else finding.rule
+
     def test_preset_can_block_or_be_switched_off(self) -> None:
         change = bytes.fromhex("0024000110" + "31" * 16)
         blocking = policy('[presets]\npin-change = "block"').guard_for(BANK, CLIENT).check(change)

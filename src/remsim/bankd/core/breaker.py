@@ -79,6 +79,11 @@ class SlotBreaker(Stateful[BreakerState, BreakerEvent]):
         """The card has answered a command. True: it closes by that."""
         return self._forget(BreakerEvent.ANSWERED)
 
+    def on_free(self) -> None:
+        """Another program had the reader, and has let go of it: that was no failure of reader or card."""
+        if self.fault is FaultKind.BUSY and self.state is BreakerState.CLOSED:
+            self.failures, self.next_try = 0, 0.0
+
     def on_exchange(self) -> bool:
         """Card or reader came or went: what was is no reason to wait. True: it closes by that."""
         return self._forget(BreakerEvent.EXCHANGED)

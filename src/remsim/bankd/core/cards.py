@@ -312,13 +312,19 @@ class CardSlots:
 
     def _on_open_failed(self, position: CardSlot, fault: CardFault, now: float) -> None:
         position.step(CardEvent.OPEN_FAILED)
-        is_new, position.fault = position.fault is not fault.kind, fault.kind
         if fault.kind is not FaultKind.PROTOCOL:
             self._count_failure(position, fault, now)
             self._deadlines.set(position, position.breaker.next_try)
         elif position.breaker.on_unfit(fault.kind):
             # Nothing but another card mends that one.
             self._report(position)
+        self._tell_fault(position, fault)
+        self._answer(position.session, RESULT_OF_FAULT[fault.kind])
+        self.drive(position, now)
+
+    def _tell_fault(self, position: CardSlot, fault: CardFault) -> None:
+        """Note why a card is not powered, and tell people what only they can mend."""
+        is_new, position.fault = position.fault is not fault.kind, fault.kind
         event = "reader_busy" if fault.kind is FaultKind.BUSY else "card_not_powered"
         self._note("warning" if is_new else "debug", event, position, reader=position.reader, error=fault.text)
         if is_new and fault.kind is FaultKind.BUSY:
@@ -327,8 +333,6 @@ class CardSlots:
             client = position.session.client if position.session is not None else None
             self._server.card_failed(position.bank_slot, client, text)
             self._tell_client(position, text)
-        self._answer(position.session, RESULT_OF_FAULT[fault.kind])
-        self.drive(position, now)
 
     def _count_failure(self, position: CardSlot, fault: CardFault, now: float, *, was_in_service: bool = False) -> None:
         breaker = position.breaker
@@ -347,13 +351,37 @@ class CardSlots:
         self.drive(position, now)
 
     def on_card_number(
-        self, slot_nr: int, iccid: str | None, reason: str, now: float, identity: CardIdentity | None = None
+        self,
+        slot_nr: int,
+        iccid: str | None,
+        reason: str,
+        now: float,
+        identity: CardIdentity | None = None,
+        *,
+        is_busy: bool = False,
     ) -> None:
         """The reading that ran is over, and the card powered off; a session may wait for it."""
         position = self.positions[slot_nr]
-        self.numbers.on_number(position, iccid, reason, identity)
+        if is_busy:
+            self._put_reading_off(position, CardFault(FaultKind.BUSY, reason), now)
+        else:
+            self.numbers.on_number(position, iccid, reason, identity)
+            position.breaker.on_free()
+            position.record.on_free()
+            if position.fault is FaultKind.BUSY:
+                position.fault = None
         self.reports.on_changed(position, now)
         self.drive(position, now)
+
+    def _put_reading_off(self, position: CardSlot, fault: CardFault, now: float) -> None:
+        """Read the card when its reader is ours again, tried as often as for a client that waits."""
+        if not self.numbers.on_busy(position):
+            return
+        self._counts.faults[fault.kind] += 1
+        position.record.on_fault(fault.kind, now)
+        self._count_failure(position, fault, now)
+        self._deadlines.set(position, position.breaker.next_try)
+        self._tell_fault(position, fault)
 
     def on_presence(self, slot_nr: int, *, is_present: bool, reader: str, cause: str, now: float) -> None:
         """A card or reader came or went; ``reader`` is the slot's reader now, empty if there is none."""
@@ -407,7 +435,10 @@ class CardSlots:
             self.numbers.go_on()
         elif position.state is CardState.WAITING and position.session is None:
             position.step(CardEvent.RELEASED)
-            self._deadlines.cancel(position)
+            if self.numbers.is_put_off(position):
+                self._deadlines.set(position, position.breaker.next_try)
+            else:
+                self._deadlines.cancel(position)
             self.numbers.go_on()
 
     def _go_on(self, position: CardSlot, now: float) -> bool:
@@ -489,10 +520,13 @@ class CardSlots:
             self._out.append(event)
 
     def retry(self, position: CardSlot) -> None:
-        """Try again to power a card that is wanted."""
+        """Try again to power a card that is wanted, or to read one that nobody wants."""
         self._deadlines.cancel(position)
+        self.numbers.on_due(position)
         if position.state is CardState.WAITING:
             self._read_or_open(position, CardEvent.RETRY)
+        elif position.state is CardState.OFF:
+            self.numbers.go_on()
 
     def _lose_card(self, session: CardSession, reason: str, now: float) -> None:
         """A modem must not be left with a dead card that claims to be present."""

@@ -243,10 +243,20 @@ class BankdCoordinator:
         return self.take()
 
     def on_card_number(
-        self, slot_nr: int, iccid: str | None, reason: str, now: float, identity: CardIdentity | None = None
+        self,
+        slot_nr: int,
+        iccid: str | None,
+        reason: str,
+        now: float,
+        identity: CardIdentity | None = None,
+        *,
+        is_busy: bool = False,
     ) -> list[BankdAction]:
-        """ReadNumber is done; ``reason`` says why there is no number. ``identity``: where all was to be read."""
-        self.cards.on_card_number(slot_nr, iccid, reason, now, identity)
+        """ReadNumber is done; ``reason`` says why there is no number. ``identity``: where all was to be read.
+
+        ``is_busy``: there is no number because another program has the reader.
+        """
+        self.cards.on_card_number(slot_nr, iccid, reason, now, identity, is_busy=is_busy)
         return self.take()
 
     def on_presence(

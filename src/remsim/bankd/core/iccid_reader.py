@@ -5,14 +5,15 @@ With the number, all that a card says without a PIN can be read (ability ``inven
 
 A card is read once, after it came, while nobody uses it, and before anybody gets it. Nothing is read before the bank
 has an active server that wants numbers: until then there is no mapping that it could judge by them, and a server of the
-C suite wants none. Never a second attempt: a card that cannot be read has no number until it is exchanged. A card of
-which only the number was read is read once more, while nobody uses it, when a server comes that wants the rest.
+C suite wants none. Never a second attempt: a card that cannot be read has no number until it is exchanged. Where
+another program has the reader, the card was not asked: it is read when the reader is ours again. A card of which only
+the number was read is read once more, while nobody uses it, when a server comes that wants the rest.
 """
 
 from itertools import chain, islice
 from typing import Final, Protocol
 
-from remsim.bankd.core.actions import BankdAction, ReadNumber
+from remsim.bankd.core.actions import BankdAction, FaultKind, ReadNumber
 from remsim.bankd.core.session import CardSlot
 from remsim.bankd.core.states import CardEvent, CardState
 from remsim.card.identity import CardIdentity
@@ -58,7 +59,13 @@ class CardNumbers:
         self._unread: dict[CardSlot, None] = {}
         # Cards of which only the number was read.
         self._half_read: dict[CardSlot, None] = {}
+        # Cards whose reader another program has, until their next attempt is due. They are in one of the two above.
+        self._put_off: set[CardSlot] = set()
         self._readings = 0
+
+    def is_put_off(self, position: CardSlot) -> bool:
+        """Another program had the reader; ``on_due`` is to be called when the card is to be tried again."""
+        return position in self._put_off
 
     def is_due(self, position: CardSlot) -> bool:
         """The card there must be read before anybody gets it."""
@@ -74,7 +81,7 @@ class CardNumbers:
         self._reads_all = wants_all and self.takes_inventory
         self._is_wanted = is_wanted and self._is_enabled and not self._is_over
         for position in self._positions:
-            if position not in self._unread:
+            if position not in self._unread or position in self._put_off:
                 self._server.card_number(position.bank_slot, position.iccid)
                 self._tell_contents(position)
         self.go_on()
@@ -83,6 +90,7 @@ class CardNumbers:
         """A card came or went; ``go_on``, or ``begin`` for a session that waits for it, is to be called next."""
         position.iccid, position.identity = None, None
         self._half_read.pop(position, None)
+        self._put_off.discard(position)
         if not self._is_enabled:
             return
         if position.is_present:
@@ -113,6 +121,30 @@ class CardNumbers:
         self._server.card_number(position.bank_slot, iccid)
         self._tell_contents(position)
 
+    def on_busy(self, position: CardSlot) -> bool:
+        """Another program has the reader, so the reading is put off; ``on_due`` ends that. The position is off now.
+
+        False: the card that was to be read is gone.
+        """
+        position.step(CardEvent.NUMBER)
+        self._readings -= 1
+        if not position.is_present or position in self._unread:
+            return False
+        if position.iccid is None:
+            self._half_read.pop(position, None)
+            self._unread[position] = None
+            if position.fault is not FaultKind.BUSY:
+                # What it knows of an earlier card holds no more.
+                self._server.card_number(position.bank_slot, None)
+        else:
+            self._half_read[position] = None
+        self._put_off.add(position)
+        return True
+
+    def on_due(self, position: CardSlot) -> None:
+        """If the reading there was put off, it may be tried again; ``go_on`` or ``begin`` is to be called next."""
+        self._put_off.discard(position)
+
     def _tell_contents(self, position: CardSlot) -> None:
         if position.identity is not None:
             self._server.card_contents(position.bank_slot, position.identity)
@@ -126,6 +158,7 @@ class CardNumbers:
     def begin(self, position: CardSlot) -> None:
         """Read the card there, which is due. A session that waits for it does not wait for other readings."""
         self._unread.pop(position, None)
+        self._put_off.discard(position)
         if self._reads_all:
             self._half_read.pop(position, None)
         else:
@@ -140,6 +173,7 @@ class CardNumbers:
             return
         # A card whose number is not known comes first. One that had no number when it was asked is left alone.
         again = (each for each in self._half_read if each.iccid is not None) if self._reads_all else ()
-        idle = (position for position in chain(self._unread, again) if position.state is CardState.OFF)
+        cards = (position for position in chain(self._unread, again) if position not in self._put_off)
+        idle = (position for position in cards if position.state is CardState.OFF)
         for position in list(islice(idle, MAX_READINGS - self._readings)):
             self.begin(position)

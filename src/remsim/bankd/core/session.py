@@ -60,7 +60,7 @@ from remsim.wire.messages.rspro import (
 
 #: Commands of one client that wait for its card. A modem has one in flight; more is a client that does not listen.
 MAX_QUEUED: Final = 256
-#: What is no command gets: its length is not what its P3 says.
+#: The answer to what is no command of T=0: its length is not what its P3 says.
 _WRONG_LENGTH: Final = SW_WRONG_LENGTH.to_bytes(2)
 
 # Python 3.11 takes longer to find a member of an enum by its name than to look the next state up, so the members that

@@ -92,8 +92,12 @@ class SlotRecord:
             self.other_errors += 1
 
     def on_opened(self, atr: bytes) -> None:
-        """The card is powered. Another program that had the reader has let go of it, which ends that trouble."""
+        """The card is powered."""
         self.atr = atr
+        self.on_free()
+
+    def on_free(self) -> None:
+        """If another program had the reader, it has let go of it, which ends that trouble."""
         if self.last_error is CardErrorKind.READER_BUSY:
             self.last_error, self.last_error_at = self._before_busy
 

@@ -11,12 +11,14 @@ import contextlib
 import os
 import re
 import stat
+import textwrap
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from prompt_toolkit import PromptSession, print_formatted_text
+from prompt_toolkit.application import get_app_session
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.completion import Completer, NestedCompleter, WordCompleter
 from prompt_toolkit.formatted_text import FormattedText
@@ -306,9 +308,10 @@ class Console:
             self.say(f"  {line}")
 
     def say(self, text: str, style: str = "") -> None:
-        """Write a line, above the prompt if there is one."""
+        """Write a line, above the prompt if there is one; one that is too long for the terminal is folded."""
         if not self._is_over:
-            print_formatted_text(FormattedText([(style, text)]))
+            columns = get_app_session().output.get_size().columns
+            print_formatted_text(FormattedText([(style, fold(text, columns))]))
 
     async def _exchange(self, tpdu: bytes) -> ResponseApdu:
         if self._emulator.atr is None:
@@ -391,6 +394,25 @@ class Console:
 
     async def _show_help(self, _words: list[str]) -> None:
         self.say(_HELP)
+
+
+def fold(text: str, columns: int) -> str:
+    """The text with lines of at most so many characters, broken between words; what follows is indented.
+
+    A terminal breaks them anywhere.
+    """
+    lines: list[str] = []
+    for line in text.split("\n"):
+        indent = " " * (len(line) - len(line.lstrip(" ")) + 2)
+        lines += textwrap.wrap(
+            line,
+            max(columns, len(indent) + 1),
+            subsequent_indent=indent,
+            expand_tabs=False,
+            replace_whitespace=False,
+            break_on_hyphens=False,
+        ) or [""]
+    return "\n".join(lines)
 
 
 def hex_dump(data: bytes) -> list[str]:

@@ -19,6 +19,7 @@ and header take at least 6 ms (simtrace2.md, 6.5 and 7.4). Three rules keep both
 Knows the lines only as "the card runs" and "it does not"; reads no messages.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from remsim.emulators.simtrace2.actions import Action, Fact, FactKind, ForwardTpdu, SendBulk
@@ -79,8 +80,9 @@ class CommandOrder:
         """The device reports data of the command."""
         actions: list[Action] = []
         if self._doubt is not None and self._doubt.command.state is T0State.RECEIVING_DATA:
-            # A device that had been reset behind the header would have thrown these data away.
-            actions = self._resume(self._doubt)
+            # A device that had been reset behind the header would have thrown these data away. It was asked for them,
+            # although we have not heard that it took the acknowledge: a second one would be out of place.
+            actions = self._resume(replace(self._doubt, is_untold=False))
         return [*actions, *self._hold(self._t0.on_data(data, is_final=is_final))]
 
     def _hold(self, actions: list[Action]) -> list[Action]:

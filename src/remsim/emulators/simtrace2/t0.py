@@ -93,17 +93,17 @@ class T0Command:
 
 @dataclass(frozen=True, slots=True)
 class T0Suspended:
-    """A command that may be cancelled, and may not; nothing of it is sent meanwhile."""
+    """A command that the modem has perhaps cancelled; until that is known, nothing of it is sent."""
 
     command: T0Command
-    #: The one that it had.
+    #: Its number before it was suspended.
     generation: int
     #: What it had for the modem, an acknowledge or the whole answer, was taken back before the device had it.
     is_untold: bool
 
     @property
     def needs_us(self) -> bool:
-        """Whether a modem that still wants it can only wait: not if it has been asked for its data."""
+        """Whether a modem that still wants it waits for us. One that was asked for its data sends them by itself."""
         return self.is_untold or self.command.state is not T0State.RECEIVING_DATA
 
 

@@ -70,6 +70,8 @@ class UsbTransfers:
         self._failures = dict.fromkeys((slot.bulk_in, slot.interrupt_in, slot.bulk_out), 0)
         self._queue: deque[_Out] = deque()
         self._flying: _Out | None = None
+        # What is flying has been taken back: it may fail instead of being cancelled, and is not sent again.
+        self._is_dropped = False
         self._out_due: float | None = None
         self._is_lost = False
 
@@ -142,12 +144,14 @@ class UsbTransfers:
         """Take back what belongs to this command and has not reached the device."""
         self._queue = deque(out for out in self._queue if out.generation != generation)
         if self._flying is not None and self._flying.generation == generation:
+            self._is_dropped = True
             self._port.cancel_out()
 
     def _send_next(self, now: float) -> None:
         if self._flying is not None or not self._queue:
             return
         self._flying = out = self._queue.popleft()
+        self._is_dropped = False
         self._out_due = now + OUT_WAIT_S
         try:
             self._port.submit_out(out.transfer.data, has_zero_packet=out.transfer.has_zero_packet)
@@ -167,7 +171,8 @@ class UsbTransfers:
         elif end is not TransferEnd.CANCELLED:
             if not self._go_on(self._slot.bulk_out, end):
                 return
-            self._queue.appendleft(out)
+            if not self._is_dropped:
+                self._queue.appendleft(out)
         if not is_taken and taken:
             self._queue.appendleft(_Out(_EMPTY, None))
         self._send_next(now)

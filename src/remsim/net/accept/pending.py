@@ -40,6 +40,9 @@ class Pending(Generic[N]):
         """Take those whose turn it is, of each source its oldest."""
         found: list[N] = []
         for source in list(islice(self._turns, most)):
+            if len(found) == most:
+                # It keeps its place: it is first in the next round.
+                break
             self._turns.move_to_end(source)
             for _ in range(min(most_per_source, most - len(found), self._waiting.count(source))):
                 who = self._take(source)

@@ -7,32 +7,49 @@ is done in threads of their own.
 
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from remsim.readers.pcsc.scard import Scard
 from remsim.readers.pcsc_common import codes, usb
 from remsim.readers.pcsc_common.usb import USB_DEVICES, PlaceAnswers
 from remsim.readers.pcsc_common.values import ATTR_CHANNEL_ID, LEAVE_CARD, NO_PROTOCOL, SHARE_DIRECT
 
+#: More would take many of the connections that pcscd has for its clients.
+_AT_ONCE: Final = 16
+
 
 def find_places(scard: Scard, names: Sequence[str], devices: Path = USB_DEVICES) -> PlaceAnswers:
-    """Ask each of these readers, in a thread for each. Blocks for ``usb.PATIENCE_S`` at most."""
-    answers: dict[str, bytes] = {}
+    """Ask each of these readers, 16 at a time. Blocks for ``usb.PATIENCE_S`` at most.
 
-    def look(name: str) -> None:
+    One that hangs keeps its thread busy, and the others go on.
+    """
+    answers: dict[str, bytes] = {}
+    waiting = deque(names)
+    end = time.monotonic() + usb.PATIENCE_S
+
+    def look() -> None:
         code, context = scard.SCardEstablishContext(scard.SCARD_SCOPE_USER)
         if code != codes.SUCCESS:
             return
-        value = _channel_of(scard, context, name)
+        while time.monotonic() < end:
+            try:
+                name = waiting.popleft()
+            except IndexError:
+                break
+            value = _channel_of(scard, context, name)
+            if value is not None:
+                answers[name] = value
         scard.SCardReleaseContext(context)
-        if value is not None:
-            answers[name] = value
 
-    threads = [threading.Thread(target=look, args=(name,), name=f"pcsc place {name}", daemon=True) for name in names]
+    threads = [
+        threading.Thread(target=look, name=f"pcsc places {number}", daemon=True)
+        for number in range(min(len(names), _AT_ONCE))
+    ]
     for thread in threads:
         thread.start()
-    end = time.monotonic() + usb.PATIENCE_S
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
     told = dict(answers)

@@ -86,7 +86,7 @@ class ReaderStates:
         return [*events, PresenceEvent(name, presence, atr or None, self._cause)]
 
     def on_places(self, names: Sequence[str]) -> list[PresenceEvent]:
-        """It is known only now where these readers are plugged in: which slot they have may depend on that."""
+        """The places of these readers have become known: which slots they get may depend on that."""
         there = ((name, seen) for name in names if (seen := self._readers.get(name)) is not None)
         return [PresenceEvent(name, seen.presence, seen.atr, "its USB port is known") for name, seen in there]
 

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 USB_DEVICES: Final = Path("/sys/bus/usb/devices")
 #: Readers that do not answer within this time are asked again when another program lets go of them.
 PATIENCE_S: Final = 2.0
-#: A reader that nobody uses, in what PC/SC says of its use; one that a program holds for itself alone has less.
+#: How many programs use a reader that nobody uses, as PC/SC counts them; it is less if one has it for itself alone.
 FREE: Final = 0
 _CHANNEL_USB: Final = 0x0020
 _CHANNEL_LENGTH: Final = 4

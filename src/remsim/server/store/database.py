@@ -96,7 +96,7 @@ async def connect(
             _try_file(engine.url.database or _IN_MEMORY, may_create=may_create)
         connection = await engine.connect()
     except (DBAPIError, sqlite3.Error, OSError) as error:
-        raise _unusable(name, error) from error
+        raise unusable(engine, error) from error
     try:
         if engine.dialect.name == "sqlite":
             await _prepare_sqlite(connection)
@@ -110,7 +110,7 @@ async def connect(
                 await _prepare_server(connection, name, may_create=may_create, claim=claim)
     except (SQLAlchemyError, OSError) as error:
         await connection.close()
-        raise _unusable(name, error) from error
+        raise unusable(engine, error) from error
     except StartError:
         await connection.close()
         raise
@@ -265,8 +265,10 @@ def words_of(error: Exception) -> str:
     return reason_of(cause).partition("\n")[0]
 
 
-def _unusable(name: str, error: Exception) -> StartError:
+def unusable(engine: AsyncEngine, error: Exception) -> StartError:
+    """What a program says that cannot start because of ``error``."""
+    name, said = _shown(engine), words_of(error)
     return StartError(
-        f"{name} cannot be used: {words_of(error)}",
+        said if said.startswith(name) else f"{name} cannot be used: {said}",
         hint="check that it is there, that this user may write to it and its folder, and that it is a remsim database",
     )

@@ -74,8 +74,11 @@ class WriterSession(Protocol):
 class ReaderSession(Protocol):
     """Reads beside the writer."""
 
-    async def run(self, work: Work[T]) -> T:
-        """Do ``work``, which changes nothing. Raises SQLAlchemyError."""
+    async def run(self, work: Work[T], *, deadline_s: float | None = None) -> T:
+        """Do ``work``, which changes nothing, within ``deadline_s``, by default READ_DEADLINE_S.
+
+        Raises SQLAlchemyError.
+        """
         ...
 
     async def close(self) -> None:
@@ -140,8 +143,8 @@ class FileReader:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def run(self, work: Work[T]) -> T:
-        """See ReaderSession."""
+    async def run(self, work: Work[T], *, deadline_s: float | None = None) -> T:
+        """See ReaderSession. Nothing but an exclusive lock holds it up, and not for long."""
         async with self._engine.connect() as connection:
             return await work(connection)
 
@@ -334,14 +337,15 @@ class ServerReader:
         self._turn = asyncio.Lock()
         self._blind_until = 0.0
 
-    async def run(self, work: Work[T]) -> T:
+    async def run(self, work: Work[T], *, deadline_s: float | None = None) -> T:
         """See ReaderSession."""
         loop = asyncio.get_running_loop()
         async with self._turn:
             if loop.time() < self._blind_until:
                 raise DatabaseAwayError(f"{self._link.name} did not answer a moment ago")
             is_kept = self._link.is_there
-            until = loop.time() + (READ_DEADLINE_S if is_kept else postgresql.CONNECT_TIMEOUT_S)
+            with_connect_s = deadline_s or postgresql.CONNECT_TIMEOUT_S
+            until = loop.time() + (deadline_s or READ_DEADLINE_S if is_kept else with_connect_s)
             try:
                 try:
                     return await self._attempt(work, until)
@@ -349,7 +353,7 @@ class ServerReader:
                     # A kept connection may have ended with a database that has started again meanwhile.
                     if not is_kept or not await self._link.drop_if_lost() or loop.time() >= until:
                         raise
-                    return await self._attempt(work, loop.time() + postgresql.CONNECT_TIMEOUT_S)
+                    return await self._attempt(work, loop.time() + with_connect_s)
             except (SQLAlchemyError, OSError) as error:
                 if not await self._link.drop_if_lost():
                     raise
@@ -360,9 +364,14 @@ class ServerReader:
 
     async def _attempt(self, work: Work[T], until: float) -> T:
         connection = await self._link.get(until)
-        with self._link.ended_at(until):
-            async with connection.begin():
-                return await work(connection)
+        try:
+            with self._link.ended_at(until):
+                async with connection.begin():
+                    return await work(connection)
+        except asyncio.CancelledError:
+            # SQLAlchemy has closed it, and would put another one in its place, which no deadline would end.
+            await self._link.close()
+            raise
 
     async def close(self) -> None:
         """See ReaderSession."""

@@ -146,11 +146,14 @@ class Store:
     async def open(self) -> StoredState:
         """Open the database, count one more start, and return what is stored. Raises StartError."""
         await self._writer.open()
-        await self._writer.run(self._begin, deadline_s=OPEN_DEADLINE_S)
+        try:
+            await self._writer.run(self._begin, deadline_s=OPEN_DEADLINE_S)
+            memory = await self._writer.run(self._load, deadline_s=OPEN_DEADLINE_S)
+            self._last_request = await self._writer.run(requests.read_last_number, deadline_s=OPEN_DEADLINE_S)
+        except SQLAlchemyError as error:
+            raise database.unusable(self._engine, error) from error
         self._set_forget_timer()
-        memory = await self._writer.run(self._load, deadline_s=OPEN_DEADLINE_S)
         self._starts = memory.restart_counter
-        self._last_request = await self._writer.run(requests.read_last_number, deadline_s=OPEN_DEADLINE_S)
         self._last_announcement = max((each.number for each in memory.announcements), default=0)
         for path in self.files:
             self._known_tokens.watch(path)
@@ -268,7 +271,8 @@ class Store:
 
     async def read_audit_targets(self, actions: Collection[str]) -> set[tuple[str, str]]:
         """Action and target of all entries of the audit log with one of these actions. Raises StoreError."""
-        return await self._read(partial(audit.read_targets, actions=actions))
+        # At the start: it goes through the whole log, which may have millions of entries.
+        return await self._read(partial(audit.read_targets, actions=actions), deadline_s=OPEN_DEADLINE_S)
 
     async def written(self) -> None:
         """Return when everything that was handed over so far is written, or has failed. Raises StoreError."""
@@ -278,9 +282,9 @@ class Store:
             self._wake.set()
             await done
 
-    async def _read(self, work: Work[T]) -> T:
+    async def _read(self, work: Work[T], *, deadline_s: float | None = None) -> T:
         try:
-            return await self._reader.run(work)
+            return await self._reader.run(work, deadline_s=deadline_s)
         except SQLAlchemyError as error:
             self._log.error("not_read", error=_text_of(error))
             raise StoreError("the database cannot be read", hint="see the server's log") from None
@@ -300,17 +304,21 @@ class Store:
         error = await self._try(listener, batch)
         if error is None:
             return
-        if not is_of_one(error):
-            # It is the database: locked, full, gone. What waits behind them would wait as long, and in vain, too.
-            batch += self._decisions
-            self._decisions.clear()
-        elif len(batch) > 1:
+        if is_of_one(error) and len(batch) > 1:
             # One of them spoils the commit of all, so each gets a commit of its own.
-            for one in batch:
+            for at, one in enumerate(batch):
                 error = await self._try(listener, [one])
+                if error is not None and not is_of_one(error):
+                    batch = batch[at:]
+                    break
                 if error is not None:
                     self._fail(listener, [one], _text_of(error))
-            return
+            else:
+                return
+        if not is_of_one(error):
+            # It is the database: locked, full, gone. What waits behind them would wait as long, and in vain, too.
+            batch = batch + self._decisions
+            self._decisions.clear()
         self._fail(listener, batch, _text_of(error))
 
     async def _try(self, listener: StoreListener, batch: list[_Waiting]) -> SQLAlchemyError | None:

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The numbers of cards: when one is read, that it disturbs nobody, and what the server hears."""
 
+from itertools import pairwise
+
 import pytest
 
 from remsim.bankd.core.actions import CloseCard, FaultKind, OpenCard, ReadNumber
+from remsim.bankd.core.breaker import JITTER, MAX_BUSY_DELAY_S, TRIPS_AFTER
 from remsim.bankd.core.iccid_reader import MAX_READINGS
-from remsim.bankd.core.states import CardState
+from remsim.bankd.core.states import BreakerState, CardState
+from remsim.card.identity import CardIdentity
 from remsim.core.ids import BankSlot
 from remsim.wire.link import abilities as known_abilities
 from remsim.wire.link.abilities import CARDS, INVENTORY
 from remsim.wire.messages import extensions, rspro
+from remsim.wire.messages.health import CardErrorKind
 from remsim.wire.messages.rspro import ResultCode
 from tests.doubles.bank import SERVER, Bank
 
@@ -280,3 +285,112 @@ def test_reader_that_appears_brings_its_card() -> None:
     bank.presence(1, is_present=True, reader="new", cause="reader plugged in")
     assert heard(bank, server)[2:] == [(1, NUMBERS[1])]
     assert bank.sent[server][-1] == extensions.CardInd(BankSlot(1, 1), NUMBERS[1])
+
+
+class TestReaderThatAnotherProgramHas:
+    """No card was asked, so it is when the reader is ours again: a rule by number denies it until then."""
+
+    @pytest.fixture
+    def server(self, bank: Bank) -> int:
+        """A server that wants numbers; another program has the reader of slot 0."""
+        bank.cards.faults[0] = FaultKind.BUSY
+        return active_server(bank, *ABILITIES)
+
+    def test_card_is_read_when_the_reader_is_ours_again(self, bank: Bank, server: int) -> None:
+        assert heard(bank, server) == [(0, None), (1, NUMBERS[1])]
+        assert state(bank) is CardState.OFF
+        # Nothing that happens elsewhere brings the next attempt about.
+        bank.presence(1, is_present=False)
+        bank.presence(1, is_present=True)
+        assert bank.cards.log == [(0, "read"), (1, "read"), (1, "read")]
+        del bank.cards.faults[0]
+        bank.wait(bank.now + 1.25)
+        assert bank.cards.log[3:] == [(0, "read")]
+        assert heard(bank, server)[-1] == (0, NUMBERS[0])
+        bank.wait(bank.now + 600)
+        assert bank.cards.log[4:] == []
+
+    def test_attempts_become_rarer_but_no_rarer_than_for_a_client(self, bank: Bank, server: int) -> None:
+        attempts: list[float] = []
+        for _ in range(600):
+            before = len(bank.cards.log)
+            bank.wait(bank.now + 0.5)
+            attempts += [bank.now] * (len(bank.cards.log) - before)
+        gaps = [later - earlier for earlier, later in pairwise(attempts)]
+        assert gaps[0] < 4
+        assert 6 <= gaps[-1] <= max(gaps) <= MAX_BUSY_DELAY_S * (1 + JITTER) + 0.5
+        # It is said once, even if clients connect meanwhile.
+        assert [notice.name for notice in bank.cards.notices if notice.level == "warning"] == ["reader_busy"]
+        assert heard(bank, server) == [(0, None), (1, NUMBERS[1])]
+        errors = [message for message in bank.sent[server] if isinstance(message, rspro.ErrorInd)]
+        assert [error.error_string for error in errors] == ["reader busy: stub"]
+        bank.lose(server)
+        assert heard(bank, active_server(bank, *ABILITIES)) == [(0, None), (1, NUMBERS[1])]
+
+    def test_no_failure_is_left_of_it(self, bank: Bank, server: int) -> None:
+        bank.wait(bank.now + 600)
+        position = bank.coordinator.cards.positions[0]
+        assert position.breaker.failures > TRIPS_AFTER
+        assert position.breaker.state is BreakerState.CLOSED
+        assert position.record.last_error is CardErrorKind.READER_BUSY
+        del bank.cards.faults[0]
+        bank.wait(bank.now + 11)
+        after = bank.coordinator.cards.positions[0]
+        assert (after.breaker.failures, after.fault, after.record.last_error) == (0, None, None)
+        bank.map(server)
+        assert bank.result(bank.connect(is_own=True)) is ResultCode.OK
+
+    def test_client_that_waits_hears_why_and_gets_the_card_read_first(self, bank: Bank, server: int) -> None:
+        bank.map(server)
+        client = bank.connect(is_own=True)
+        assert bank.result(client) is ResultCode.CARD_UNRESPONSIVE
+        assert state(bank) is CardState.WAITING
+        bank.wait(bank.now + 30)
+        assert (0, "open") not in bank.cards.log
+        del bank.cards.faults[0]
+        bank.wait(bank.now + 11)
+        assert bank.cards.log[-2:] == [(0, "read"), (0, "open")]
+        assert heard(bank, server)[-1] == (0, NUMBERS[0])
+        assert state(bank) is CardState.READY
+
+    def test_client_that_gives_up_leaves_a_card_that_is_read(self, bank: Bank, server: int) -> None:
+        bank.map(server)
+        bank.lose(bank.connect(is_own=True))
+        assert state(bank) is CardState.OFF
+        del bank.cards.faults[0]
+        bank.wait(bank.now + 11)
+        assert heard(bank, server)[-1] == (0, NUMBERS[0])
+
+    def test_card_that_is_pulled_is_asked_no_more(self, bank: Bank, server: int) -> None:
+        bank.presence(0, is_present=False)
+        bank.wait(bank.now + 60)
+        assert bank.cards.log == [(0, "read"), (1, "read")]
+        bank.cards.numbers[0] = "89"
+        del bank.cards.faults[0]
+        bank.presence(0, is_present=True)
+        assert heard(bank, server)[-1] == (0, "89")
+
+    def test_card_that_is_exchanged_during_the_attempt_is_another_one(self, bank: Bank) -> None:
+        bank.is_automatic = False
+        bank.cards.faults[0] = FaultKind.BUSY
+        server = active_server(bank, *ABILITIES)
+        bank.presence(0, is_present=False)
+        bank.presence(0, is_present=True)
+        bank.let_cards_act()
+        assert bank.pending == [ReadNumber(0)]
+        assert bank.coordinator.cards.positions[0].fault is None
+        del bank.cards.faults[0]
+        bank.let_cards_act()
+        assert heard(bank, server)[-1] == (0, NUMBERS[0])
+
+    def test_what_else_a_card_says_is_asked_again_too(self, bank: Bank) -> None:
+        bank.cards.identities[0] = identity = CardIdentity(NUMBERS[0], "001010000000001")
+        bank.lose(active_server(bank, *ABILITIES))
+        bank.cards.faults[0] = FaultKind.BUSY
+        server = active_server(bank, *ABILITIES, INVENTORY)
+        # The number is known, and stays so.
+        assert set(heard(bank, server)) == set(NUMBERS.items())
+        del bank.cards.faults[0]
+        bank.wait(bank.now + 1.25)
+        assert bank.cards.log[2:] == [(0, "read all"), (1, "read all"), (0, "read all")]
+        assert bank.coordinator.cards.positions[0].identity == identity

@@ -5,15 +5,18 @@ import asyncio
 import re
 import stat
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from prompt_toolkit.application import create_app_session
 from prompt_toolkit.completion import CompleteEvent, NestedCompleter
+from prompt_toolkit.data_structures import Size
 from prompt_toolkit.document import Document
 from prompt_toolkit.input.base import PipeInput
 from prompt_toolkit.input.defaults import create_pipe_input
 from prompt_toolkit.output import DummyOutput
+from prompt_toolkit.output.vt100 import Vt100_Output
 
 from remsim.emulators.driven import DrivenEmulator
 from remsim.emulators.shell import console as console_module
@@ -22,6 +25,7 @@ from remsim.emulators.shell.console import (
     Console,
     ShellHistory,
     _completions,
+    fold,
     hex_dump,
     is_secret,
     open_history,
@@ -29,6 +33,9 @@ from remsim.emulators.shell.console import (
 from remsim.readers.sim.profiles import load_profile
 from remsim.uicc import Uicc
 from tests.doubles.modem_side import ATR, CardAbove
+
+#: What colours and moves the cursor.
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 FCP = bytes.fromhex("620782054221000303")
 
@@ -165,6 +172,33 @@ async def test_without_a_card_helpers_say_so(shell: Shown) -> None:
     for line in ("00b0000001", "select 3f00", "read binary", "read record 1"):
         assert await shell.typed(line) == ["no card (nobody is mapped)"]
     assert shell.above.tpdus == []
+
+
+def test_lines_are_folded_between_words() -> None:
+    sentence = "no card: bank 1 is not connected (see remsim ctl mappings on the host of the server-side programs)"
+    assert fold(sentence, 40).split("\n") == [
+        "no card: bank 1 is not connected (see",
+        "  remsim ctl mappings on the host of the",
+        "  server-side programs)",
+    ]
+    assert fold("  one two three\n\nfour", 11) == "  one two\n    three\n\nfour"
+    # What fits is left as it is, blanks in it, too.
+    (dumped,) = hex_dump(bytes(range(0x30, 0x40)))
+    assert fold(f"  {dumped}", 80) == f"  {dumped}"
+    assert fold(f"{'link':<8} up", 80) == "link     up"
+    # A word that is too long for any line is broken all the same, and however narrow it is, there is an end.
+    assert fold("x" * 10, 4) == "xxxx\n  xx\n  xx\n  xx"
+    assert fold("  ab", 1).replace("\n", "").replace(" ", "") == "ab"
+
+
+async def test_lines_are_as_long_as_the_terminal_is_wide(shell: Shown) -> None:
+    written = StringIO()
+    size = Size(rows=24, columns=40)
+    with create_app_session(output=Vt100_Output(written, lambda: size)):
+        Console.say(shell, "neither a path, an AID nor the name of a file: for example select EF.IMSI")
+    lines = written.getvalue().splitlines()
+    assert max(len(_ESCAPES.sub("", line)) for line in lines) <= 40
+    assert "name of a file" in " ".join(" ".join(_ESCAPES.sub("", line) for line in lines).split())
 
 
 def test_bytes_are_shown_in_hex_and_as_text() -> None:

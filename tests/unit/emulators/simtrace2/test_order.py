@@ -242,6 +242,15 @@ class TestResetRightBehindHeader:
             bench.t0.generation, UPDATE + b"\x01\x02"
         )
 
+    def test_data_prove_that_the_device_took_the_acknowledge(self) -> None:
+        bench = Bench()
+        bench.header(UPDATE)
+        bench.after(0.001).reset()
+        bench.after(0.001).running()
+        actions = bench.order.on_data(b"\x01\x02", is_final=True)
+        assert not [action for action in actions if isinstance(action, SendBulk)]
+        assert actions[-1] == ForwardTpdu(bench.t0.generation, UPDATE + b"\x01\x02")
+
     def test_refused_data_are_refused_again(self) -> None:
         bench = Bench()
         bench.header(UPDATE)

@@ -155,6 +155,22 @@ def test_transfer_that_was_taken_in_spite_of_the_cancel_counts(link: UsbTransfer
     assert user.sent == [3]
 
 
+@pytest.mark.parametrize("end", [TransferEnd.ERROR, TransferEnd.STALLED, TransferEnd.TIMED_OUT])
+def test_dropped_transfer_that_fails_before_it_is_cancelled_is_not_sent_again(
+    link: UsbTransfers, port: Port, user: User, end: TransferEnd
+) -> None:
+    link.send(SHORT, 3, 10.0)
+    link.drop(3)
+    link.send(LONG, 4, 10.0)
+    link.on_out(end, 0, 10.0)
+    assert [data for data, _ in port.written] == [SHORT.data, LONG.data]
+    # The next one is none that was dropped.
+    link.on_out(end, 0, 10.0)
+    link.on_out(TransferEnd.COMPLETED, 128, 10.0)
+    assert [data for data, _ in port.written] == [SHORT.data, LONG.data, LONG.data]
+    assert user.sent == [4]
+
+
 def test_out_transfer_that_fails_in_its_middle_begins_anew(link: UsbTransfers, port: Port, user: User) -> None:
     link.send(LONG, 1, 10.0)
     link.on_out(TransferEnd.ERROR, 64, 10.0)

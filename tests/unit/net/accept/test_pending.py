@@ -2,6 +2,8 @@
 """Newcomers that wait for their turn: sources in turn, and who makes room."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from remsim.net.accept.pending import Pending
 
@@ -32,6 +34,33 @@ def test_source_that_had_no_turn_in_a_round_is_first_in_the_next() -> None:
     waiting = pending(a=9, b=9, c=1)
     assert waiting.some(2, most_per_source=1) == ["a1", "b1"]
     assert waiting.some(2, most_per_source=1) == ["c1", "a2"]
+
+
+def test_source_for_which_nothing_was_left_of_a_round_is_first_in_the_next() -> None:
+    waiting = pending(a=9, b=9, c=9, d=9, valid=1)
+    # Few sources, each with its whole share of a round, take turns with one that came once.
+    rounds = [waiting.some(16, most_per_source=4) for _ in range(2)]
+    assert [who[0] for who in rounds[0]] == [*"aaaabbbbccccdddd"]
+    assert rounds[1][0] == "valid1"
+
+
+@given(
+    flooding=st.integers(1, 20), most=st.integers(1, 20), most_per_source=st.integers(1, 20), before=st.integers(0, 20)
+)
+def test_each_source_has_its_turn_before_any_has_two(
+    flooding: int, most: int, most_per_source: int, before: int
+) -> None:
+    waiting = Pending[str](10_000)
+    sources = [f"flood{number}" for number in range(flooding)]
+    sources.insert(min(before, flooding), "valid")
+    for source in sources:
+        for _ in range(1 if source == "valid" else most_per_source * 3):
+            waiting.add(source, source + str(len(waiting)))
+    taken: list[str] = []
+    while not any(who.startswith("valid") for who in taken):
+        taken += waiting.some(most, most_per_source=most_per_source)
+    ahead = taken[: next(place for place, who in enumerate(taken) if who.startswith("valid"))]
+    assert len(ahead) <= flooding * most_per_source
 
 
 def test_oldest_of_the_source_with_most_makes_room() -> None:

@@ -16,17 +16,26 @@ CALLERS = 40
 
 
 async def test_pieces_are_done_one_after_the_other() -> None:
-    turns, under_way, most = AuthorityTurns(), 0, 0
+    turns, has_begun, may_end = AuthorityTurns(), threading.Event(), threading.Event()
+    done: list[str] = []
 
-    def work(number: int) -> int:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        under_way -= 1
-        return number
+    def first() -> None:
+        has_begun.set()
+        assert may_end.wait(20)
+        done.append("first")
 
-    assert await asyncio.gather(*(turns.do(work, number) for number in range(5))) == list(range(5))
-    assert most == 1
+    async with asyncio.TaskGroup() as group:
+        try:
+            group.create_task(turns.do(first))
+            assert await in_thread(has_begun.wait, 20)
+            group.create_task(turns.do(done.append, "second"))
+            # The pool of threads takes its work in order: what it was given before this has begun.
+            for _ in range(2):
+                await in_thread(lambda: None)
+            assert done == []
+        finally:
+            may_end.set()
+    assert done == ["first", "second"]
 
 
 async def test_files_that_another_program_holds_take_no_threads_and_nobodys_time(
