@@ -3,7 +3,7 @@
 
 import inspect
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
 from sqlalchemy.engine import make_url
 
