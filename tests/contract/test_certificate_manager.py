@@ -117,6 +117,16 @@ class TestAge:
         await stage.manager.check_age(now + FIRST_RETRY_S)
         assert stage.asked == 6
 
+    async def test_clock_that_is_set_back_by_years_does_not_end_the_tries(self, stage: Stage) -> None:
+        """As on a host without a clock of its own, which is told the time late."""
+        now = stage.ca.now + 61 * DAY_S
+        stage.is_reachable = False
+        await stage.manager.check_age(now + 4000 * DAY_S)
+        assert stage.asked == 1
+        stage.is_reachable, stage.now = True, now
+        await stage.manager.check_age(now)
+        await stage.log.next("certificate_renewed")
+
     def test_delay_grows_up_to_a_limit(self) -> None:
         assert [retry_delay_s(failures) for failures in (1, 2, 3)] == [60.0, 120.0, 240.0]
         assert retry_delay_s(12) == retry_delay_s(100_000) == MOST_RETRY_S
@@ -168,6 +178,12 @@ class TestListAge:
         assert stage.log.is_empty()
         # A new trouble is told at once.
         await stage.manager.check_age(now + DAY_S + 1)
+        await stage.log.next("revocation_list_too_old")
+
+    async def test_clock_that_is_set_back_by_years_does_not_end_the_reports(self, stage: Stage) -> None:
+        await stage.manager.check_age(stage.ca.now + 4000 * DAY_S)
+        await stage.log.next("revocation_list_too_old")
+        await stage.manager.check_age(stage.ca.now + 2 * DAY_S)
         await stage.log.next("revocation_list_too_old")
 
     async def test_missing_list_is_told(self, stage: Stage) -> None:

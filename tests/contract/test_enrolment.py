@@ -3,6 +3,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -10,7 +11,7 @@ import pytest
 
 from remsim.core.identity import Identity
 from remsim.net.tls.contexts import TlsContexts
-from remsim.pki import files, signing
+from remsim.pki import enrol, files, signing
 from remsim.pki.codes import LIFETIME_S, TRIES, EnrolmentCode
 from remsim.pki.credentials import Credentials
 from remsim.pki.enrol import enroll, parse_target, renew
@@ -21,7 +22,7 @@ from remsim.pki.toolkit import CryptographyToolkit, OpensslToolkit, Toolkit
 from remsim.server.core.actions import Actor
 from remsim.server.core.tokens import FAILURES_ALLOWED
 from tests.doubles.certificates import BANK, DAY_S, SERVER, CertificateWorld
-from tests.doubles.enrolment_server import EnrolmentServer, enrolment_server
+from tests.doubles.enrolment_server import EnrolmentServer, dripping_server, enrolment_server
 from tests.doubles.server_rig import running_server
 
 both = pytest.mark.parametrize("tool", [CryptographyToolkit(), OpensslToolkit()], ids=lambda tool: str(tool.name))
@@ -396,3 +397,31 @@ class TestNeighbours:
             assert await self.fail(server, RENEWAL_PATH, blanks) == 429
             refused = await server.log.next("enrolment_refused")
             assert refused["path"] == RENEWAL_PATH
+
+
+class TestServerThatDrips:
+    """Each byte comes in time for itself; all of them together would take days."""
+
+    @both
+    async def test_one_time_limit_holds_for_everything(
+        self, ca: CertificateWorld, host: Credentials, tool: Toolkit, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(enrol, "TIME_LIMIT_S", 0.1)
+        code = ca.authority.make_code(BANK, now=ca.now)
+        async with dripping_server(ca) as url:
+            with pytest.raises(EnrolmentError, match="did not answer in time") as caught:
+                await asyncio.to_thread(enroll, url, code, host, tool)
+        assert "HOST:PORT" in caught.value.hint
+        assert not host.exist()
+
+    async def test_renewal_has_it_too(
+        self, ca: CertificateWorld, host: Credentials, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with enrolment_server(ca) as server:
+            await do_enroll(server, ca.authority.make_code(BANK, now=server.now), host)
+        before = host.certificate()
+        monkeypatch.setattr(enrol, "TIME_LIMIT_S", 0.1)
+        async with dripping_server(ca) as url:
+            with pytest.raises(EnrolmentError, match="did not answer in time"):
+                await asyncio.to_thread(partial(renew, host, TOOL, url=url))
+        assert host.certificate() == before

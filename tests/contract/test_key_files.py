@@ -100,6 +100,14 @@ def test_what_is_missing_or_in_the_way_is_named(tmp_path: Path) -> None:
         files.check_private(tmp_path / "folder")
     with pytest.raises(KeyFileError, match="cannot write"):
         files.write_private(tmp_path / "folder", b"")
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    # Reading it would wait for somebody who writes.
+    for call in (files.read_private, files.check_private):
+        with pytest.raises(KeyFileError, match="is no file"):
+            call(tmp_path / "pipe")
+    files.write_private(tmp_path / "pipe", b"x")
+    assert files.read_private(tmp_path / "pipe") == b"x"
+    (tmp_path / "pipe").unlink()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 

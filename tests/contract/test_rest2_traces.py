@@ -252,8 +252,9 @@ async def test_reader_that_is_too_slow_is_told_how_much_it_missed(
 
 
 @reaches(LimitName.TRACE_READERS)
-async def test_no_more_readers_than_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MAX_TRACE_READERS", 1)
+@pytest.mark.parametrize("limit", ["MAX_TRACE_READERS", "MAX_TRACE_READERS_OF_ONE"])
+async def test_no_more_readers_than_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    monkeypatch.setattr(limits, limit, 1)
     async with running(tmp_path) as world, AsyncRest(world.url()) as rest:
         stream = await Stream.open(rest)
         async with rest_client(world.service, over_socket=True) as plain:

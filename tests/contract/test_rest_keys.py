@@ -214,6 +214,19 @@ async def test_request_whose_commit_is_in_doubt_is_done_once_all_the_same(
     assert stored(tmp_path)[1] == {"k"}
 
 
+async def test_key_of_an_answer_that_is_too_long_is_free_when_its_commit_was_in_doubt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_lost = losing(monkeypatch, took_place=True)
+    monkeypatch.setattr(idempotency, "MAX_KEPT_BYTES", 10)
+    async with running_server(tmp_path) as service, rest_client(service, over_socket=False) as rest:
+        is_lost.set()
+        problem(await ask(rest, "apply"), 503, "in_doubt")
+        assert (await rest.put(f"{V2}/labels/B1:0", json={"labels": ["a"]})).status_code == 200
+        again = await ask(rest, "apply")
+        assert (again.status_code, again.json()["changes"]) == (200, [])
+
+
 @pytest.mark.parametrize("took_place", [True, False])
 async def test_webhook_whose_change_was_in_doubt_is_as_the_database_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, took_place: bool

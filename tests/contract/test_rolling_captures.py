@@ -51,6 +51,16 @@ def test_new_file_begins_by_age_and_old_ones_go(tmp_path: Path) -> None:
     assert [path.name[-11:-7] for path in capture.files()] == ["0003", "0004"]
 
 
+def test_clock_that_is_set_back_ends_a_file_whose_age_is_not_known(tmp_path: Path) -> None:
+    clock = Clock()
+    capture = RollingCapture(tmp_path, "C7:0", Rolling(max_age_s=60), now=clock)
+    for step in (0, 59, -3600, 59, 1):
+        clock.now += step
+        capture.write(PACKET)
+    capture.close()
+    assert [path.stat().st_size for path in capture.files()] == [HEADER + 2 * SIZE, HEADER + 2 * SIZE, HEADER + SIZE]
+
+
 def test_numbers_go_on_after_a_restart_and_other_files_stay(tmp_path: Path) -> None:
     others = ["B1-30_20231114T221324_0001.pcapng", "B1-3_x_0001.pcapng", "notes.txt", "B1-3_20231114T221324_1.pcapng"]
     for name in others:

@@ -85,3 +85,27 @@ class _Quiet(uvicorn.Server):
         """Listen."""
         await super().startup(sockets)  # type: ignore[arg-type]
         self.is_listening.set()
+
+
+@asynccontextmanager
+async def dripping_server(ca: CertificateWorld) -> AsyncIterator[str]:
+    """The URL of a server whose answer to its one caller never ends: a byte of the head at a time until this leaves."""
+    contexts, has_left = TlsContexts(ca.credentials(SERVER, folder="dripping")), asyncio.Event()
+
+    async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            writer.write(b"HTTP/1.1 200 OK\r\nX: ")
+            while not writer.is_closing():
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        except ConnectionError:
+            return
+        finally:
+            writer.close()
+            has_left.set()
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0, ssl=contexts.rest)
+    async with server:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await has_left.wait()

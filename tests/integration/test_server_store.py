@@ -17,7 +17,6 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from remsim.config import ServerConfig
@@ -45,7 +44,6 @@ from remsim.server.core.tokens import StoredToken, TokenRole
 from remsim.server.store import database, sql, tokens, writer
 from remsim.server.store.audit import DONE, SERVER, Actor, Entry
 from remsim.server.store.schema import METADATA
-from remsim.server.store.session import DatabaseAwayError, FileWriter, T, Work
 from remsim.server.store.tokens import create_token, revoke_token
 from remsim.server.store.writer import Store, StoreError
 from remsim.wire.messages.rspro import MAX_NAME, AddressKind, AdvertisedAddress, IpPort
@@ -262,49 +260,6 @@ async def test_one_bad_decision_does_not_spoil_those_that_share_its_commit(place
         assert [type(result) for result in results] == [int, StoreError, int]
         assert len(first.listener.stored) == 3
         assert len(first.listener.failed) == 1
-
-
-@pytest.mark.parametrize("lost_at", [1, 2, 3])
-async def test_start_that_loses_its_database_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost_at: int
-) -> None:
-    run, tries = FileWriter.run, 0
-
-    async def lose(file: FileWriter, work: Work[T], *, deadline_s: float | None = None) -> T:
-        nonlocal tries
-        tries += 1
-        if tries == lost_at:
-            raise DatabaseAwayError("it was lost")
-        return await run(file, work, deadline_s=deadline_s)
-
-    monkeypatch.setattr(FileWriter, "run", lose)
-    with pytest.raises(StartError, match=r"server\.sqlite cannot be used: it was lost") as caught:
-        async with opened(sqlite_at(tmp_path)):
-            pass
-    assert caught.value.hint
-
-
-async def test_database_that_goes_while_a_batch_is_stored_one_by_one_is_tried_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run, is_gone, tries = FileWriter.run, False, 0
-
-    async def gone(file: FileWriter, work: Work[T], *, deadline_s: float | None = None) -> T:
-        nonlocal tries
-        if not is_gone:
-            return await run(file, work, deadline_s=deadline_s)
-        tries += 1
-        raise IntegrityError("", None, Exception("spoilt")) if tries == 1 else DatabaseAwayError("gone")
-
-    monkeypatch.setattr(FileWriter, "run", gone)
-    async with opened(sqlite_at(tmp_path)) as first:
-        is_gone = True
-        results = await asyncio.gather(*(first.create(f"1:{n}", f"7:{n}") for n in range(20)), return_exceptions=True)
-        # All together, and the first of them alone.
-        assert tries == 2
-        is_gone = False
-        assert {type(result) for result in results} == {StoreError}
-        assert len(first.listener.failed) == 20
 
 
 async def test_decision_without_anybody_waiting_is_stored_and_told(place: DatabasePlace) -> None:

@@ -89,7 +89,8 @@ class RollingCapture:
     def _is_due(self, more: int) -> bool:
         limits = self._limits
         is_full = limits.max_bytes is not None and self._size + more > limits.max_bytes
-        is_old = limits.max_age_s is not None and self._now() - self._began >= limits.max_age_s
+        # The clock may be set back, by years: then the age is not known.
+        is_old = limits.max_age_s is not None and not 0 <= self._now() - self._began < limits.max_age_s
         return is_full or is_old
 
     def _begin(self) -> int:

@@ -123,7 +123,7 @@ class RestClient:
 
         self.base = base_url(base)
         self._token, self._tls = token, tls
-        headers = {"User-Agent": f"remsim/{__version__}", "Accept": "application/json"}
+        headers = {"User-Agent": f"remsim/{__version__}", "Accept": "application/json", "Accept-Encoding": "identity"}
         if token is not None:
             headers["Authorization"] = bearer(token)
         # The server is a neighbour: a proxy of the environment must not get between.
@@ -280,6 +280,9 @@ def _reason(error: Exception) -> str:
 
 def _read(response: "httpx2.Response") -> bytes:
     """The answer, of which no more is taken than is allowed."""
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        # What it becomes has no limit.
+        raise RestError("the server's answer is compressed", hint="nobody asked for that: is there a proxy?")
     raw = bytearray()
     for piece in response.iter_bytes():
         raw += piece

@@ -29,11 +29,13 @@ from remsim.pki.messages import (
     certificate_fingerprint,
     renewal_content,
 )
-from remsim.pki.server_tls import NotServerError, server_context
+from remsim.pki.server_tls import NotServerError, TimedSocket, server_context
 from remsim.pki.toolkit import Toolkit
 
-#: The server signs and writes to disk, which takes milliseconds.
+#: Connection and handshake. The server signs and writes to disk, which takes milliseconds.
 TIMEOUT_S: Final = 20.0
+#: All questions and answers of an enrolment or a renewal together, however slowly the bytes come.
+TIME_LIMIT_S: Final = 40.0
 #: Certificate, authority and revocation list; a list of ten thousand entries has 400 kilobytes.
 MAX_ANSWER_BYTES: Final = 4 << 20
 
@@ -83,7 +85,8 @@ def enroll(url: str, code: EnrolmentCode, credentials: Credentials, toolkit: Too
     May be repeated with the same code if the answer was lost: the key is still the same.
     """
     target = parse_target(url)
-    authority = _fetch_anchor(target, code)
+    until = time.monotonic() + TIME_LIMIT_S
+    authority = _fetch_anchor(target, code, until)
     request = toolkit.make_request(credentials.prepare_key(toolkit))
     body = {
         "identity": str(code.identity),
@@ -91,7 +94,7 @@ def enroll(url: str, code: EnrolmentCode, credentials: Credentials, toolkit: Too
         "secret": encode_bytes(code.secret),
         "request": request.decode(),
     }
-    received = _received(_ask(target, CERTIFICATE_PATH, body, authority))
+    received = _received(_ask(target, CERTIFICATE_PATH, body, authority, until=until))
     if certificate_fingerprint(received.authority) != code.fingerprint:
         raise EnrolmentError("the server answered with another authority than the code's")
     return credentials.install(received, toolkit, request=request, url=target.url)
@@ -114,7 +117,8 @@ def renew(credentials: Credentials, toolkit: Toolkit, *, url: str | None = None)
     signature = toolkit.sign(credentials.pair_file, renewal_content(old, request))
     body = {"certificate": old.decode(), "request": request.decode(), "signature": signature.hex()}
     revocations = _usable_list(credentials)
-    received = _received(_ask(target, RENEWAL_PATH, body, authority, revocations))
+    until = time.monotonic() + TIME_LIMIT_S
+    received = _received(_ask(target, RENEWAL_PATH, body, authority, revocations, until=until))
     # Over a connection that ours vouches for, it may bring the next certificate of the same key.
     if not _facts(received.authority).is_same_authority(_facts(authority)):
         raise EnrolmentError("the server answered with another authority than ours")
@@ -132,8 +136,8 @@ def _facts(pem: bytes) -> CertificateFacts:
     return read_certificate(decode_pem(pem)[0])
 
 
-def _fetch_anchor(target: Target, code: EnrolmentCode) -> bytes:
-    answer = _ask(target, ANCHOR_PATH, {"code": encode_bytes(code.code_id)}, None)
+def _fetch_anchor(target: Target, code: EnrolmentCode, until: float) -> bytes:
+    answer = _ask(target, ANCHOR_PATH, {"code": encode_bytes(code.code_id)}, None, until=until)
     authority = _text(answer, "authority")
     if certificate_fingerprint(authority) != code.fingerprint:
         raise EnrolmentError(
@@ -149,17 +153,27 @@ def _context(authority: bytes | None, revocations: Path | None) -> ssl.SSLContex
     # Only for the question that nothing depends on; what it brings is compared with the code.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.sslsocket_class = TimedSocket
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
 
 
 def _ask(
-    target: Target, path: str, body: Mapping[str, str], authority: bytes | None, revocations: Path | None = None
+    target: Target,
+    path: str,
+    body: Mapping[str, str],
+    authority: bytes | None,
+    revocations: Path | None = None,
+    *,
+    until: float,
 ) -> Mapping[str, object]:
     context = _context(authority, revocations)
     connection = http.client.HTTPSConnection(target.host, target.port, timeout=TIMEOUT_S, context=context)
     try:
+        connection.connect()
+        if isinstance(connection.sock, TimedSocket):
+            connection.sock.until = until
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         connection.request("POST", target.path + path, json.dumps(body), headers)
         response = connection.getresponse()
@@ -176,6 +190,8 @@ def _ask(
     except (http.client.HTTPException, ConnectionResetError):
         # A port for RSPRO may close before its reason arrives.
         raise EnrolmentError(f"{target.url} does not answer as a server's REST does", hint=_WRONG_PLACE) from None
+    except TimeoutError:
+        raise EnrolmentError(f"{target.url} did not answer in time", hint=_WRONG_PLACE) from None
     except OSError as error:
         cause = cause_of(error)
         raise EnrolmentError(

@@ -129,6 +129,10 @@ def hint_for(error: OSError, path: Path) -> str:
             return ""
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
@@ -136,9 +140,13 @@ def _quoted(path: Path) -> str:
 def _read(path: Path, *, is_private: bool) -> bytes:
     try:
         # The mode is that of the file that is read, not of one that had the name a moment before.
-        with path.open("rb") as stream:
+        # Nobody may ever write to a FIFO, and opening it would wait for that. A public file may be one: <(...).
+        opener = _open_at_once if is_private else None
+        with open(path, "rb", opener=opener) as stream:
             found = os.fstat(stream.fileno())
             if is_private:
+                if not stat.S_ISREG(found.st_mode):
+                    raise KeyFileError(f"{path} is no file")
                 _check_owner_and_mode(path, found, PRIVATE_MODE)
             content = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:

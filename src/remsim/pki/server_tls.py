@@ -7,6 +7,7 @@ too, and must not do for a server's.
 """
 
 import ssl
+import time
 from pathlib import Path
 
 from remsim.core.identity import Identity, Role
@@ -26,7 +27,23 @@ class NotServerError(ssl.SSLError):
         super().__init__(ssl.SSL_ERROR_SSL, f"the peer is {self.who}, no server")
 
 
-class _ServerSocket(ssl.SSLSocket):
+class TimedSocket(ssl.SSLSocket):
+    """May have one time limit for all that is received: a limit for each call never ends where bytes drip in."""
+
+    #: When it is over, by ``time.monotonic``; None: never.
+    until: float | None = None
+
+    def recv_into(self, buffer: bytearray, nbytes: int | None = None, flags: int = 0) -> int:  # type: ignore[override]  # as http.client calls it
+        """Raises TimeoutError besides what the base class raises."""
+        if self.until is not None:
+            left = self.until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self.settimeout(left)
+        return super().recv_into(buffer, nbytes, flags)
+
+
+class _ServerSocket(TimedSocket):
     """Talks to servers only."""
 
     def do_handshake(self, block: bool = False) -> None:
@@ -74,4 +91,4 @@ def server_context(authority: bytes, revocations: Path | None = None) -> ssl.SSL
     return context
 
 
-__all__ = ["NotServerError", "server_context"]
+__all__ = ["NotServerError", "TimedSocket", "server_context"]

@@ -21,7 +21,7 @@ from remsim.rest import models
 from remsim.rest.calls import PREFIX, Call, Nothing
 from remsim.rest.errors import RestApiError, refusal
 from remsim.rest.models import PageOf
-from remsim.rest.stream import EventReader, ServerSentEvent
+from remsim.rest.stream import EventReader, LineReader, ServerSentEvent
 from remsim.rest.traces import TraceEndsModel, TraceItem, TraceMissedModel, TraceModel
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ STREAM_SILENCE_S: Final = 45.0
 #: Nothing takes longer than the longest wait, and some.
 _CALL_S: Final = 930.0
 _CONNECT_S: Final = 10.0
+#: What a compressed answer becomes has no limit: a few kilobytes, compressed twice, become gigabytes.
+_PLAIN: Final = "identity"
 #: An event of this kind says that others were lost.
 LOST: Final = "lost"
 
@@ -54,6 +56,22 @@ class EventsLostError(RestApiError):
         self.last = last
 
 
+def _check_plain(answer: "httpx2.Response") -> None:
+    """Called before any of an answer is read. Raises RestApiError if it is compressed."""
+    if answer.headers.get("Content-Encoding", _PLAIN) != _PLAIN:
+        raise RestApiError("the server's answer is compressed", hint="nobody asked for that: is there a proxy?")
+
+
+async def _check_plain_async(answer: "httpx2.Response") -> None:
+    _check_plain(answer)
+
+
+def _take(raw: bytearray, piece: bytes) -> None:
+    raw += piece
+    if len(raw) > MAX_ANSWER_BYTES:
+        raise RestApiError("the server's answer is too long", hint="is this a server's REST port?")
+
+
 class _Common:
     """What both have in common."""
 
@@ -63,7 +81,7 @@ class _Common:
         self.base = base.rstrip("/")
         self._authority = authority
         self._explain = explain
-        self._headers = {"User-Agent": f"remsim/{__version__}", "Accept": "application/json"}
+        self._headers = {"User-Agent": f"remsim/{__version__}", "Accept": "application/json", "Accept-Encoding": _PLAIN}
         if token is not None:
             self._headers["Authorization"] = bearer(token)
 
@@ -167,6 +185,7 @@ class Rest(_Common):
             trust_env=False,
             verify=self._verify(tls),
             transport=transport,
+            event_hooks={"response": [_check_plain]},
         )
 
     def __enter__(self) -> Self:
@@ -192,9 +211,7 @@ class Rest(_Common):
                 call.method, call.path, params=dict(call.query), content=content, headers=headers
             ) as answer:
                 for piece in answer.iter_bytes():
-                    raw += piece
-                    if len(raw) > MAX_ANSWER_BYTES:
-                        raise RestApiError("the server's answer is too long", hint="is this a server's REST port?")
+                    _take(raw, piece)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise self._failure(error) from None
         return _answer(call, answer.status_code, bytes(raw))
@@ -232,32 +249,38 @@ class Rest(_Common):
         """Diagnostics of a slot, made anonymous: an archive, tar.gz. Raises IdRangeError, too."""
         import httpx2
 
+        raw = bytearray()
         try:
-            answer = self._http.get(f"/bundles/{_slot_text(slot)}")
+            with self._http.stream("GET", f"/bundles/{_slot_text(slot)}") as answer:
+                for piece in answer.iter_bytes():
+                    _take(raw, piece)
         except httpx2.HTTPError as error:
             raise self._failure(error) from None
         if not answer.is_success:
-            raise refusal(answer.status_code, answer.content)
-        return answer.content
+            raise refusal(answer.status_code, bytes(raw))
+        return bytes(raw)
 
     def _stream(
         self, path: str, last: str | None, on_open: Callable[[], None] | None = None
     ) -> Iterator[ServerSentEvent]:
         import httpx2
 
-        reader = EventReader()
+        reader, lines, refused = EventReader(), LineReader(), bytearray()
         timeout = httpx2.Timeout(STREAM_SILENCE_S, connect=_CONNECT_S)
         is_open = False
         try:
             with self._http.stream("GET", path, headers=self._stream_headers(last), timeout=timeout) as answer:
                 if not answer.is_success:
-                    raise refusal(answer.status_code, answer.read())
+                    for piece in answer.iter_bytes():
+                        _take(refused, piece)
+                    raise refusal(answer.status_code, bytes(refused))
                 is_open = True
                 if on_open is not None:
                     on_open()
-                for line in answer.iter_lines():
-                    if (found := reader.on_line(line)) is not None:
-                        yield found
+                for piece in answer.iter_bytes():
+                    for line in lines.on_bytes(piece):
+                        if (found := reader.on_line(line)) is not None:
+                            yield found
         except httpx2.HTTPError as error:
             raise self._broken() if is_open else self._failure(error) from None
 
@@ -286,6 +309,7 @@ class AsyncRest(_Common):
             trust_env=False,
             verify=self._verify(tls),
             transport=transport,
+            event_hooks={"response": [_check_plain_async]},
         )
 
     async def __aenter__(self) -> Self:
@@ -311,9 +335,7 @@ class AsyncRest(_Common):
                 call.method, call.path, params=dict(call.query), content=content, headers=headers
             ) as answer:
                 async for piece in answer.aiter_bytes():
-                    raw += piece
-                    if len(raw) > MAX_ANSWER_BYTES:
-                        raise RestApiError("the server's answer is too long", hint="is this a server's REST port?")
+                    _take(raw, piece)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise self._failure(error) from None
         return _answer(call, answer.status_code, bytes(raw))
@@ -347,31 +369,37 @@ class AsyncRest(_Common):
         """As ``Rest.bundle``."""
         import httpx2
 
+        raw = bytearray()
         try:
-            answer = await self._http.get(f"/bundles/{_slot_text(slot)}")
+            async with self._http.stream("GET", f"/bundles/{_slot_text(slot)}") as answer:
+                async for piece in answer.aiter_bytes():
+                    _take(raw, piece)
         except httpx2.HTTPError as error:
             raise self._failure(error) from None
         if not answer.is_success:
-            raise refusal(answer.status_code, answer.content)
-        return answer.content
+            raise refusal(answer.status_code, bytes(raw))
+        return bytes(raw)
 
     async def _stream(
         self, path: str, last: str | None, on_open: Callable[[], None] | None = None
     ) -> AsyncGenerator[ServerSentEvent, None]:
         import httpx2
 
-        reader = EventReader()
+        reader, lines, refused = EventReader(), LineReader(), bytearray()
         timeout = httpx2.Timeout(STREAM_SILENCE_S, connect=_CONNECT_S)
         is_open = False
         try:
             async with self._http.stream("GET", path, headers=self._stream_headers(last), timeout=timeout) as answer:
                 if not answer.is_success:
-                    raise refusal(answer.status_code, await answer.aread())
+                    async for piece in answer.aiter_bytes():
+                        _take(refused, piece)
+                    raise refusal(answer.status_code, bytes(refused))
                 is_open = True
                 if on_open is not None:
                     on_open()
-                async for line in answer.aiter_lines():
-                    if (found := reader.on_line(line)) is not None:
-                        yield found
+                async for piece in answer.aiter_bytes():
+                    for line in lines.on_bytes(piece):
+                        if (found := reader.on_line(line)) is not None:
+                            yield found
         except httpx2.HTTPError as error:
             raise self._broken() if is_open else self._failure(error) from None

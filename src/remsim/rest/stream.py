@@ -19,6 +19,20 @@ class ServerSentEvent:
     data: str
 
 
+class LineReader:
+    """Cuts a stream into lines, which end with LF or CR LF: our server's do."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def on_bytes(self, piece: bytes) -> list[str]:
+        """Bytes came; returns the lines that are complete now. Raises RestApiError if one is too long."""
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        if len(self._rest) > MAX_EVENT:
+            raise _too_long()
+        return [line.removesuffix(b"\r").decode("utf-8", "replace") for line in lines]
+
+
 class EventReader:
     """Reads one stream."""
 
@@ -36,7 +50,7 @@ class EventReader:
         value = value.removeprefix(" ")
         self._size += len(value)
         if self._size > MAX_EVENT:
-            raise RestApiError("the server sends an event that is too long", hint="is this a server's REST port?")
+            raise _too_long()
         match name:
             case "id" if "\0" not in value:
                 self._id = value
@@ -50,3 +64,7 @@ class EventReader:
         kind, data = self._kind, self._data
         self._kind, self._data, self._size = "", [], 0
         return ServerSentEvent(self._id, kind or "message", "\n".join(data)) if data else None
+
+
+def _too_long() -> RestApiError:
+    return RestApiError("the server sends an event that is too long", hint="is this a server's REST port?")

@@ -220,13 +220,12 @@ class WebhookSender:
     async def _run(self, queue: WebhookQueue, wake: asyncio.Event) -> None:
         """Send what waits for one webhook, in its order, until it is deleted."""
         while self.table.get(queue.hook.number) is queue:
-            due = self._due(queue)
-            if due is None or due > time.time():
-                # The clock may be set: the head is looked at once a minute at least.
-                patience_s = None if due is None else min(60.0, due - time.time())
+            patience_s = self._patience_s(queue)
+            if patience_s is None or patience_s > 0:
                 wake.clear()
                 try:
-                    async with asyncio.timeout(patience_s):
+                    # The clock may be set: the head is looked at once a minute at least.
+                    async with asyncio.timeout(None if patience_s is None else min(60.0, patience_s)):
                         await wake.wait()
                 except TimeoutError:
                     pass
@@ -243,9 +242,9 @@ class WebhookSender:
                 )
             self._runtime.changes.delivered()
 
-    def _due(self, queue: WebhookQueue) -> float | None:
+    def _patience_s(self, queue: WebhookQueue) -> float | None:
         is_unsaid = bool(queue.pending) and queue.pending[0].number in self._unsaid
-        return None if is_unsaid else queue.due
+        return None if is_unsaid else queue.patience_s(time.time())
 
     async def _send(self, hook: StoredWebhook, delivery: StoredDelivery) -> str:
         """Post one delivery; returns why it did not arrive, empty if it did."""

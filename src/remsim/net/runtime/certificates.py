@@ -115,7 +115,7 @@ class CertificateManager:
         """
         await self._store_again(now)
         self._check_list(now)
-        if now < self._retry_at:
+        if _is_early(now, self._retry_at, MOST_RETRY_S):
             return
         try:
             if not self._contexts.credentials.is_renewal_due(now):
@@ -136,7 +136,7 @@ class CertificateManager:
     def _check_list(self, now: float) -> None:
         if not self._contexts.is_list_too_old(now):
             self._list_reminder_at = 0.0
-        elif now >= self._list_reminder_at:
+        elif not _is_early(now, self._list_reminder_at, REMINDER_S):
             self._list_reminder_at = now + REMINDER_S
             revocations = self._contexts.revocations
             issued_at = "never" if revocations is None else revocations.issued_at.isoformat()
@@ -168,7 +168,7 @@ class CertificateManager:
                 await self._take_list(self._lists.popleft())
 
     async def _store_again(self, now: float) -> None:
-        if self._unstored is None or now < self._list_retry_at:
+        if self._unstored is None or _is_early(now, self._list_retry_at, MOST_LIST_RETRY_S):
             return
         await self.accept_list(self._unstored)
         if self._unstored is not None:
@@ -197,6 +197,11 @@ class CertificateManager:
 def retry_delay_s(failures: int) -> float:
     """How long to wait after so many failed renewals in a row."""
     return _grown(FIRST_RETRY_S, failures, MOST_RETRY_S)
+
+
+def _is_early(now: float, at: float, most_s: float) -> bool:
+    """Whether ``at`` is to come. It was never more than ``most_s`` ahead: if it is now, the clock was set back."""
+    return now < at <= now + most_s
 
 
 def _grown(first_s: float, failures: int, most_s: float) -> float:

@@ -49,6 +49,7 @@ class RestConnection(H11Protocol):
         self._on_closed = on_closed
         #: The peer of TCP, and of TLS if there is any, is there.
         self.is_made = False
+        self._is_lost = False
         self._awaited = _Awaited.NOTHING
         self._has_asked = False
         self._reading: asyncio.TimerHandle | None = None
@@ -65,11 +66,20 @@ class RestConnection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone."""
+        if self._is_lost:
+            return
+        self._is_lost = True
         for timer in (self._reading, self._writing):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
         self._on_closed()
+
+    def on_dropped(self) -> None:
+        """The loop was told to give the connection up while it handed it over. uvloop then closes it without a word."""
+        if self.is_made:
+            self._unset_keepalive_if_required()
+            self.connection_lost(ConnectionAbortedError())
 
     def handle_events(self) -> None:
         """Bytes came, or may be looked at now."""

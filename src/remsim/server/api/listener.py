@@ -194,6 +194,10 @@ class _Server(uvicorn.Server):
         except OSError:
             # The caller does not speak TLS, or left.
             return
+        except asyncio.CancelledError:
+            if visit.connection is not None:
+                visit.connection.on_dropped()
+            raise
         finally:
             visit.task = None
             if visit.connection is None or not visit.connection.is_made:

@@ -127,6 +127,17 @@ class WebhookQueue:
         head = self.pending[0]
         return 0.0 if head.tried_at is None else head.tried_at + delay_s(head.attempts)
 
+    def patience_s(self, wall: float) -> float | None:
+        """How long the head has to wait, at most 0 if not at all; None as for ``due``.
+
+        One that was tried later than it is now is sent at once: the clock was set back, perhaps by years.
+        """
+        due = self.due
+        if due is None:
+            return None
+        tried_at = self.pending[0].tried_at
+        return 0.0 if tried_at is not None and tried_at > wall else due - wall
+
     def wants(self, event: FeedEvent | EventDraft) -> bool:
         """Whether it is to hear of such an event, and may."""
         hook = self.hook

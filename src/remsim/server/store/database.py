@@ -42,8 +42,8 @@ def open_engine(url: str) -> AsyncEngine:
     """An engine for ``url``. Raises StartError if it is no URL of a database that can be used from here."""
     try:
         found = make_url(url)
-        if found.drivername == postgresql.SHORT:
-            found = found.set(drivername=postgresql.DRIVER)
+        if found.drivername in (postgresql.SHORT, postgresql.DRIVER):
+            found = postgresql.for_driver(found)
         # Errors name the statement, and never the values that it was to store.
         if found.drivername == postgresql.DRIVER:
             engine = create_async_engine(

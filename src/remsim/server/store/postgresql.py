@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from sqlalchemy import BigInteger, bindparam, text
 
 from remsim.core.errors import StartError
+from remsim.core.text import escape
 from remsim.core.values import dataclass
 
 if TYPE_CHECKING:
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
 DRIVER: Final = "postgresql+asyncpg"
 #: How people write it who do not know of drivers.
 SHORT: Final = "postgresql"
+#: What may stand behind the name of the database in a URL. The driver would take any other for a mistake of ours.
+_PARAMETERS: Final = frozenset(
+    {
+        *("host", "port", "user", "password", "passfile", "ssl", "service", "servicefile"),
+        *("target_session_attrs", "krbsrvname", "gsslib"),
+    }
+)
 #: One attempt to connect may take so long, also where the host is there and the database server stands still.
 CONNECT_TIMEOUT_S: Final = 2.0
 #: Another program may hold a table or row for a moment: a change waits so long for it.
@@ -80,6 +88,17 @@ class DriverConnection(Protocol):
     def terminate(self) -> None: ...
 
     def is_closed(self) -> bool: ...
+
+
+def for_driver(url: "URL") -> "URL":
+    """The URL with the driver's own name for what programs of PostgreSQL call sslmode. Raises StartError."""
+    query = {"ssl" if name == "sslmode" else name: value for name, value in url.query.items()}
+    if unknown := sorted(query.keys() - _PARAMETERS):
+        raise StartError(
+            f"the URL of the database has a parameter that is not known here: {escape(unknown[0])}",
+            hint=f"leave it out; known are {', '.join(sorted(_PARAMETERS))}",
+        )
+    return url.set(drivername=DRIVER, query=query)
 
 
 def connect_args(url: "URL") -> dict[str, object]:

@@ -5,6 +5,7 @@ import asyncio
 
 import pytest
 import uvicorn
+from uvicorn._types import ASGIReceiveCallable, ASGISendCallable
 from uvicorn.server import ServerState
 
 from remsim.core.limits import LimitCounts, LimitName
@@ -62,3 +63,37 @@ async def test_reader_that_takes_something_is_waited_for_and_one_that_takes_noth
     assert pipe.is_aborted
     assert counts[LimitName.REST_ANSWER_TIME] == 1
     connection.connection_lost(OSError())
+
+
+async def test_dropped_connection_is_told_of_once_and_nothing_is_written_to_it() -> None:
+    """uvloop closes what it is told to give up, and says nothing; asyncio says so later."""
+    asked, is_over = asyncio.Event(), asyncio.Event()
+    seen: list[object] = []
+
+    async def answer(_scope: object, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        asked.set()
+        await is_over.wait()
+        seen.append(await receive())
+        await send({"type": "http.response.start", "status": 200, "headers": [], "trailers": False})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    config = uvicorn.Config(answer, lifespan="off", log_config=None)
+    config.load()
+    state, ends = ServerState(), list[None]()
+    connection = RestConnection(
+        config, state, counts=LimitCounts(), on_closed=lambda: ends.append(None), on_proven=lambda: None
+    )
+    connection.on_dropped()
+    assert not ends, "there was no peer yet"
+    connection.connection_made(Pipe())
+    connection.data_received(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    await asked.wait()
+    (task,) = state.tasks
+    connection.on_dropped()
+    connection.connection_lost(None)
+    assert len(ends) == 1
+    assert not state.connections
+    is_over.set()
+    # A Pipe has no write.
+    await task
+    assert seen == [{"type": "http.disconnect"}]

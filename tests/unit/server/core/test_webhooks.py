@@ -60,6 +60,20 @@ def test_the_order_is_kept_while_the_head_is_tried_again() -> None:
     assert queue.due is None
 
 
+def test_clock_that_is_set_back_by_years_delays_nothing() -> None:
+    """As on a host without a clock of its own, which is told the time after the first tries."""
+    hooks, queue = table()
+    assert queue.patience_s(0.0) is None
+    ahead, true = 4_000_000_000.0, 1_800_000_000.0
+    hooks.on_event(event(1), "1", ahead)
+    assert queue.patience_s(ahead) == -ahead
+    hooks.on_result(queue, queue.pending[0], "HTTP 503", ahead)
+    assert queue.patience_s(ahead) == FIRST_DELAY_S
+    assert queue.patience_s(true) == 0.0
+    hooks.on_result(queue, queue.pending[0], "HTTP 503", true)
+    assert queue.patience_s(true + 1.0) == 2 * FIRST_DELAY_S - 1.0
+
+
 def test_delays_grow_and_it_is_given_up_after_a_day() -> None:
     assert [delay_s(number) for number in (1, 2, 3, 12, 13, 1000)] == [1, 2, 4, 2048, MOST_DELAY_S, MOST_DELAY_S]
     hooks, queue = table()

@@ -30,6 +30,7 @@ from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.lease_query import LeaseInfo
 from remsim.server.query import ServerQuery
 from remsim.server.runtime import ServerRuntime
+from remsim.server.store.writer import CommitInDoubtError
 
 router = Resource(prefix=V2, tags=["v2 apply"])
 
@@ -92,11 +93,12 @@ async def apply(
         labels = {} if order.labels is None else _plan_labels(query, grant, order.labels)
         await _check_scope(request, query, grant, plan, labels)
         answer = shown(models.ApplyModel(dry_run=dry_run, changes=_difference(query, plan, follows, labels)))
+        answered = with_answer(by, bytes(answer.body))
         try:
             await runtime.change_mappings(
                 plan.ended,
                 plan.created,
-                with_answer(by, bytes(answer.body)),
+                answered,
                 labels=labels,
                 follows=follows.of_new,
                 followed=follows.of_kept,
@@ -104,6 +106,11 @@ async def apply(
             )
         except LabelError as error:
             raise bad_request(str(error), error.hint) from None
+        except CommitInDoubtError as error:
+            if answered.request is not None:
+                raise
+            # Its key is not stored, so nobody could say later what became of it. What is wished for may be asked again.
+            raise ApiError(503, "in_doubt", str(error), error.hint) from None
         return answer
 
     async def again(done: StoredRequest) -> Response:
