@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from remsim.bankd.core import audit
 from remsim.bankd.core.actions import CardFault, CloseCard, FaultKind, OpenCard, ReadNumber, ResetCard
-from remsim.bankd.core.breaker import DELAYS_S, JITTER, TRIPS_AFTER
+from remsim.bankd.core.breaker import DELAYS_S, JITTER, MAX_BUSY_DELAY_S, TRIPS_AFTER
 from remsim.bankd.core.states import BreakerState, CardState, ConnectionState
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
@@ -270,7 +270,11 @@ class BankMachine(RuleBasedStateMachine):
             elif position.state is not CardState.READING and not coordinator.cards.numbers.is_due(position):
                 assert heard[nr] == position.iccid
             if position.state is CardState.OFF and position.is_present:
-                assert not coordinator.cards.numbers.is_due(position), "nobody reads it"
+                numbers, due = coordinator.cards.numbers, coordinator.next_deadline()
+                assert not numbers.is_due(position) or numbers.is_put_off(position), "nobody reads it"
+                if numbers.is_put_off(position):
+                    assert due is not None, "nobody tries again"
+                    assert due <= self.bank.now + MAX_BUSY_DELAY_S * (1 + JITTER), "nobody tries again soon"
 
     @invariant()
     def no_command_runs_twice(self) -> None:
