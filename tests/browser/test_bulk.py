@@ -24,6 +24,8 @@ async def press(page: Page, *keys: str) -> None:
 
 async def offers(page: Page) -> list[str]:
     """Open the dialog from its button; what it offers to do, without what it cannot."""
+    # A button that is still disabled takes no focus.
+    await expect(page.locator("#bulk")).to_be_enabled()
     await page.locator("#bulk").focus()
     await press(page, "Enter")
     await expect(page.get_by_role("dialog", name="Change these")).to_be_visible()

@@ -74,6 +74,26 @@ def test_numbers_go_on_after_a_restart_and_other_files_stay(tmp_path: Path) -> N
     assert all((tmp_path / name).exists() for name in others)
 
 
+def test_file_has_its_name_only_once_its_head_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As a program leaves it that was killed before it wrote anything.
+    (tmp_path / ".B1-3.part").write_bytes(b"an older head")
+    seen: list[list[str]] = []
+    write = os.write
+
+    def watched(file: int, data: bytes) -> int:
+        seen.append(sorted(path.name for path in tmp_path.iterdir()))
+        return write(file, data)
+
+    monkeypatch.setattr(os, "write", watched)
+    capture = RollingCapture(tmp_path, "B1:3", Rolling())
+    capture.write(PACKET)
+    capture.close()
+    (path,) = capture.files()
+    assert seen == [[".B1-3.part"], [path.name]]
+    assert path.stat().st_size == HEADER + SIZE
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
 def test_folder_that_cannot_be_used_raises(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(OSError, match="file"):

@@ -3,7 +3,7 @@
 
 ``B1-3_20261129T140300_0001.pcapng``: the slot, when the file began (UTC), and a number that counts on. Only files of
 this form are removed, in the folder that was named, of the slot that was named. A file consists of whole packets at any
-time, even where its program is killed or the disk is full.
+time, even where its program is killed or the disk is full. Before its head is written it is called ``.B1-3.part``.
 """
 
 import os
@@ -17,6 +17,8 @@ from remsim.core.values import dataclass
 from remsim.trace.pcapng import CapturePacket, file_header, packet_block
 
 _SUFFIX: Final = ".pcapng"
+#: What a file is called before its head is written.
+_DRAFT_SUFFIX: Final = ".part"
 #: Captures hold what passes between a modem and its card: for their owner only.
 _MODE: Final = 0o600
 _STAMP: Final = "%Y%m%dT%H%M%S"
@@ -101,14 +103,17 @@ class RollingCapture:
         self._began = self._now()
         stamp = time.strftime(_STAMP, time.gmtime(self._began))
         path = self._folder / f"{self._stem}_{stamp}_{self._number:04d}{_SUFFIX}"
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, _MODE)
+        # It gets its name when its head is written: whenever this program is killed, an empty file is no capture.
+        draft = self._folder / f".{self._stem}{_DRAFT_SUFFIX}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        file = os.open(draft, flags, _MODE)
         self._file, self._path, self._size = file, path, 0
         try:
             self._append(file, file_header(self._name))
+            draft.rename(path)
         except OSError:
-            # An empty file is no capture.
             self.close()
-            path.unlink(missing_ok=True)
+            draft.unlink(missing_ok=True)
             raise
         return file
 
