@@ -14,7 +14,7 @@ from remsim.config import ServerConfig
 from remsim.core.limits import LimitName
 from remsim.server.api import limits
 from remsim.server.api.v2 import events
-from remsim.server.api.v2.streams import Readers
+from remsim.server.api.v2.streams import PORTION, Readers
 from remsim.server.core import event_feed
 from remsim.server.core.event_feed import EventDraft
 from remsim.server.core.tokens import Grant, Scope, TokenRole
@@ -226,7 +226,7 @@ async def test_events_that_a_token_may_not_see_keep_nobody_waiting(service: Serv
     runtime = service.runtime
     assert runtime is not None
     portions = 20
-    for _ in range(portions * events._PORTION):
+    for _ in range(portions * PORTION):
         runtime.query.feed.keep(EventDraft("bankd_connected", "{}", (2,), ()))
     grant = Grant("", "test", TokenRole.VIEWER, Scope(frozenset({1}), frozenset({7})))
     turns = 0

@@ -228,26 +228,25 @@ class ServerWriter:
 
     async def run(self, work: Work[T], *, deadline_s: float | None = None) -> T:
         """See WriterSession."""
-        until = asyncio.get_running_loop().time() + (WRITE_DEADLINE_S if deadline_s is None else deadline_s)
-        try:
-            return await self._attempt(work, until)
-        except DatabaseAwayError:
-            raise
-        except (SQLAlchemyError, OSError) as error:
-            if not await self._link.drop_if_lost():
+        loop = asyncio.get_running_loop()
+        until = loop.time() + (WRITE_DEADLINE_S if deadline_s is None else deadline_s)
+        is_tried_again = False
+        while True:
+            try:
+                return await self._attempt(work, until)
+            except DatabaseAwayError:
                 raise
-            if asyncio.get_running_loop().time() >= until:
-                raise DatabaseAwayError(f"{self._link.name} does not answer") from error
-            self._log.warning("database_lost", database=self._link.name, error=database.words_of(error))
-        # The database may have been started again, and nothing was committed.
-        try:
-            return await self._attempt(work, until)
-        except DatabaseAwayError:
-            raise
-        except (SQLAlchemyError, OSError) as error:
-            if not await self._link.drop_if_lost():
-                raise
-            raise DatabaseAwayError(f"{self._link.name} was lost: {database.words_of(error)}") from error
+            except (SQLAlchemyError, OSError) as error:
+                if not await self._link.drop_if_lost():
+                    raise
+                reason = database.words_of(error)
+                if is_tried_again:
+                    raise DatabaseAwayError(f"{self._link.name} was lost: {reason}") from error
+                if loop.time() >= until:
+                    raise DatabaseAwayError(f"{self._link.name} does not answer") from error
+            # The database may have been started again, and nothing was committed.
+            self._log.warning("database_lost", database=self._link.name, error=reason)
+            is_tried_again = True
 
     async def _attempt(self, work: Work[T], until: float) -> T:
         """Raises SQLAlchemyError, OSError; of these DatabaseAwayError if it is of no use to try again."""

@@ -2,7 +2,6 @@
 """What happens, as it happens: server-sent events, or pages of them for programs that rather ask."""
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
@@ -16,7 +15,7 @@ from remsim.core.limits import LimitName
 from remsim.rest import models
 from remsim.server.api import limits
 from remsim.server.api.auth import TheGrant
-from remsim.server.api.errors import V2, ApiError, bad_request
+from remsim.server.api.errors import V2, ApiError
 from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheRuntime
 from remsim.server.api.v2.answers import gives, problems
@@ -24,11 +23,13 @@ from remsim.server.api.v2.reading import DEFAULT_LIMIT, CursorText, LimitText, p
 from remsim.server.api.v2.streams import (
     HEADERS,
     KEEP_ALIVE_S,
+    PORTION,
     RETRY_MS,
     STREAM_TYPE,
     Readers,
     head_of_stream,
     may_go_on,
+    number_of,
     streams,
 )
 from remsim.server.core.event_feed import EventFeed, FeedEvent, is_visible
@@ -36,10 +37,6 @@ from remsim.server.core.tokens import Grant
 from remsim.server.runtime import ServerRuntime
 
 router = Resource(prefix=V2, tags=["v2 events"])
-
-#: Events between two looks at others' work.
-_PORTION: Final = 64
-_ID: Final = re.compile(r"([0-9]{1,10})-([0-9]{1,15})", re.ASCII)
 
 _Accept = Annotated[str, Header(description=f"{STREAM_TYPE} for a stream, anything else for a page")]
 _LastId = Annotated[
@@ -84,11 +81,8 @@ def _position(runtime: ServerRuntime, text: str | None) -> tuple[int, bool]:
     feed = runtime.query.feed
     if text is None:
         return feed.last, False
-    found = _ID.fullmatch(text)
-    if found is None:
-        raise bad_request("that is no event's id", "give the id of an event, or leave it out")
-    number = int(found[2])
-    if int(found[1]) != runtime.query.restart_counter:
+    number = number_of(text, runtime.query.restart_counter, thing="event")
+    if number is None:
         # Of an earlier run: what happened then, and between, is not kept.
         return 0, True
     return (feed.first - 1, True) if feed.is_lost(number) else (number, False)
@@ -97,7 +91,7 @@ def _position(runtime: ServerRuntime, text: str | None) -> tuple[int, bool]:
 async def _page(runtime: ServerRuntime, grant: Grant, number: int, size: int, *, is_lost: bool) -> Response:
     feed, run = runtime.query.feed, runtime.query.restart_counter
     shown: list[str] = []
-    while len(shown) < size and (events := feed.after(number, _PORTION)):
+    while len(shown) < size and (events := feed.after(number, PORTION)):
         for event in events:
             number = event.number
             if is_visible(event, grant.scope):
@@ -137,7 +131,7 @@ class EventStream:
                 # It did not keep up. It may come back, and gets what it needs by the lists.
                 yield _lost(run, feed.first - 1)
                 return
-            events = feed.after(number, _PORTION)
+            events = feed.after(number, PORTION)
             for event in events:
                 number = event.number
                 if is_visible(event, self._grant.scope):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What streams of REST v2 have in common: they last, so their token is looked at again while they do."""
 
+import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Final
 
 from fastapi.responses import Response, StreamingResponse
 
+from remsim.server.api.errors import bad_request
 from remsim.server.core.tokens import Grant, is_still_good
 from remsim.server.runtime import ServerRuntime
 from remsim.server.store.writer import StoreError
@@ -18,6 +20,10 @@ STREAM_TYPE: Final = "text/event-stream"
 KEEP_ALIVE_S: Final = 15.0
 #: How long a reader waits before it comes back, in ms.
 RETRY_MS: Final = 2000
+#: Things of a feed that are read between two looks at others' work.
+PORTION: Final = 64
+#: The run of the server, and a number that counts on.
+_ID: Final = re.compile(r"([0-9]{1,10})-([0-9]{1,15})", re.ASCII)
 #: What each event of a stream is.
 _EVENT_FIELDS: Final[dict[str, dict[str, str]]] = {
     "id": {"type": "string", "description": "for Last-Event-ID"},
@@ -74,6 +80,16 @@ async def _nothing() -> AsyncGenerator[bytes, None]:
 def head_of_stream(kind: str) -> Response:
     """The answer to HEAD: that of a stream which ends at once. It has no length, for the stream has none."""
     return StreamingResponse(_nothing(), 200, HEADERS, kind)
+
+
+def number_of(text: str, run: int, *, thing: str) -> int | None:
+    """The number in the id of a ``thing``, None if that is of another run of the server. Raises ApiError."""
+    found = _ID.fullmatch(text)
+    if found is None:
+        raise bad_request(
+            f"that is no {thing}'s id", f"give the id of the last {thing} that was heard, or leave it out"
+        )
+    return int(found[2]) if int(found[1]) == run else None
 
 
 async def may_go_on(runtime: ServerRuntime, grant: Grant) -> bool:

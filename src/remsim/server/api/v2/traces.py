@@ -29,11 +29,13 @@ from remsim.server.api.v2.answers import problems
 from remsim.server.api.v2.streams import (
     HEADERS,
     KEEP_ALIVE_S,
+    PORTION,
     RETRY_MS,
     STREAM_TYPE,
     Readers,
     head_of_stream,
     may_go_on,
+    number_of,
     streams,
 )
 from remsim.server.core.tokens import Grant, TokenRole
@@ -47,9 +49,6 @@ from remsim.wire.messages.extensions import TraceKind, TraceOrigin, TraceRecord
 router = Resource(prefix=V2, tags=["v2 traces"])
 
 PCAPNG_TYPE: Final = "application/x-pcapng"
-#: Records between two looks at others' work.
-_PORTION: Final = 64
-_ID: Final = re.compile(r"([0-9]{1,10})-([0-9]{1,15})", re.ASCII)
 _STATUS: Final = 2
 _OF_EARLIER_RUN: Final = -1
 
@@ -146,10 +145,8 @@ def may_see(grant: Grant, *slots: Slot | None) -> bool:
 
 def _position(runtime: ServerRuntime, text: str) -> int:
     """The number behind which to go on; one that never was if it is of an earlier run. Raises ApiError."""
-    found = _ID.fullmatch(text)
-    if found is None:
-        raise bad_request("that is no record's id", "give the id of a record, or leave it out")
-    return int(found[2]) if int(found[1]) == runtime.query.restart_counter else _OF_EARLIER_RUN
+    number = number_of(text, runtime.query.restart_counter, thing="record")
+    return _OF_EARLIER_RUN if number is None else number
 
 
 class TraceStream:
@@ -220,7 +217,7 @@ class TraceStream:
             if missed:
                 self._number += missed
                 self._runtime.trace_missed()
-            entries = feed.after(self._number, _PORTION)
+            entries = feed.after(self._number, PORTION)
             if entries:
                 self._number = entries[-1].number
                 yield entries, missed
