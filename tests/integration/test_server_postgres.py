@@ -230,6 +230,19 @@ async def opened(url: str) -> AsyncIterator[Store]:
         await store.close()
 
 
+async def test_server_that_has_just_ended_is_waited_for(shared: DatabasePlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim, refusals = postgresql.claim, [None, None]
+
+    async def claim_late(
+        connection: AsyncConnection, before: postgresql.Backend | None = None
+    ) -> postgresql.Backend | None:
+        return refusals.pop() if refusals else await claim(connection, before)
+
+    monkeypatch.setattr(postgresql, "claim", claim_late)
+    async with opened(shared.url):
+        assert not refusals
+
+
 async def test_second_server_is_refused(shared: DatabasePlace) -> None:
     async with opened(shared.url):
         with pytest.raises(StartError, match="in use by another server") as caught:

@@ -25,6 +25,8 @@ READ_DEADLINE_S: Final = 0.5
 _DOUBT_S: Final = 1.0
 #: After a failure, reading fails at once for so long: callers must not wait one behind the other.
 _BLIND_S: Final = 1.0
+#: A server that has just ended may have the lock for so long: the database notices a moment later.
+_ENDING_S: Final = 1.0
 #: Between two questions whether a transaction has ended, or the lock is free.
 _ASK_AGAIN_S: Final = 0.05
 
@@ -219,12 +221,16 @@ class ServerWriter:
         await self._link.take(await database.connect(self._engine, claim=self._claim_first))
 
     async def _claim_first(self, connection: AsyncConnection) -> None:
-        self._backend = await postgresql.claim(connection)
-        if self._backend is None:
-            raise StartError(
-                f"{self._link.name} is in use by another server",
-                hint="one server uses a database: stop the other one, or name another database",
-            )
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _ENDING_S
+        while (backend := await postgresql.claim(connection)) is None:
+            if loop.time() >= until:
+                raise StartError(
+                    f"{self._link.name} is in use by another server",
+                    hint="one server uses a database: stop the other one, or name another database",
+                )
+            await asyncio.sleep(_ASK_AGAIN_S)
+        self._backend = backend
 
     async def run(self, work: Work[T], *, deadline_s: float | None = None) -> T:
         """See WriterSession."""
